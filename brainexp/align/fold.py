@@ -1,0 +1,108 @@
+"""Split rows so that nothing near a test row is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from brainexp.containers import Fold, IntArray
+from brainexp.errors import ConfigError
+
+#: One test fold, one validation fold, one to train on.
+MIN_FOLDS = 3
+
+
+def folds_of_runs(run_lengths: Sequence[int], n_folds: int) -> tuple[Fold, ...]:
+    """Hold out whole runs.
+
+    Parameters
+    ----------
+    run_lengths : sequence of int
+        Rows of each run, in the order in which they are stacked.
+    n_folds : int
+        Neighbouring runs share a fold where there are more runs than folds.
+
+    Returns
+    -------
+    tuple of Fold
+        Inner folds hold out the test runs of another fold.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer runs than folds, or fewer than three folds.
+    """
+    n_runs = len(run_lengths)
+    _check(n_folds)
+    if n_runs < n_folds:
+        raise ConfigError(
+            f"split.folds={n_folds}, but there are only {n_runs} runs. "
+            f"Lower split.folds, or cut runs into blocks with split.by=block."
+        )
+    fold_of_run = np.arange(n_runs) * n_folds // n_runs
+    run = np.repeat(np.arange(n_runs), run_lengths)
+    return _folds(fold_of_run[run], run, gap_trs=0)
+
+
+def folds_of_blocks(run_lengths: Sequence[int], n_folds: int, gap_trs: int) -> tuple[Fold, ...]:
+    """Hold out one contiguous block of each run.
+
+    Parameters
+    ----------
+    run_lengths : sequence of int
+        Rows of each run, in the order in which they are stacked.
+    n_folds : int
+        Blocks per run.
+    gap_trs : int
+        Rows next to a held-out block, on both sides and within the run, that are not trained on. At least the longest
+        delay, else a training row sees features of the held-out block.
+
+    Raises
+    ------
+    ConfigError
+        If blocks are not longer than the gap, or there are fewer than three folds.
+    """
+    _check(n_folds)
+    shortest = min(run_lengths) // n_folds
+    if shortest <= gap_trs:
+        raise ConfigError(
+            f"split.folds={n_folds} cuts the shortest run into blocks of {shortest} TRs, but the gap beside each is "
+            f"{gap_trs} TRs. Lower split.folds."
+        )
+    run = np.repeat(np.arange(len(run_lengths)), run_lengths)
+    block = np.concatenate([np.arange(length) * n_folds // length for length in run_lengths])
+    return _folds(block, run, gap_trs)
+
+
+def _check(n_folds: int) -> None:
+    if n_folds < MIN_FOLDS:
+        raise ConfigError(
+            f"split.folds={n_folds}: at least {MIN_FOLDS} are needed, to test on one, to choose penalty and layer on "
+            "another and to train on the rest."
+        )
+
+
+def _folds(fold_of_row: IntArray, run: IntArray, gap_trs: int) -> tuple[Fold, ...]:
+    folds = []
+    for held_out in range(fold_of_row.max() + 1):
+        test = fold_of_row == held_out
+        train = np.flatnonzero(~test & ~_near(test, run, gap_trs))
+        inner = []
+        for other in range(fold_of_row.max() + 1):
+            if other != held_out:
+                validation = fold_of_row == other
+                fit = ~validation & ~_near(validation, run, gap_trs)
+                inner.append((np.flatnonzero(fit[train]), np.flatnonzero(validation[train])))
+        folds.append(Fold(train=train, test=np.flatnonzero(test), inner=tuple(inner)))
+    return tuple(folds)
+
+
+def _near(held_out: np.ndarray, run: IntArray, gap_trs: int) -> np.ndarray:
+    """Rows at most ``gap_trs`` away from a held-out row of the same run."""
+    near = np.zeros_like(held_out)
+    for shift in range(1, gap_trs + 1):
+        same_run = run[shift:] == run[:-shift]
+        near[shift:] |= held_out[:-shift] & same_run
+        near[:-shift] |= held_out[shift:] & same_run
+    return near

@@ -1,0 +1,141 @@
+"""The command line: compose, run, show. The only module that prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from brainexp.errors import BrainexpError, ConfigError
+
+if TYPE_CHECKING:
+    from brainexp.result import Result
+
+log = logging.getLogger(__name__)
+
+#: Columns of a log file, where no terminal says how wide it is.
+LOG_WIDTH = 110
+
+
+def conf_dir() -> str:
+    """Folder of the configs: inside the package when installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    found = [folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file()]
+    return str(found[0])
+
+
+def main() -> None:
+    """Run ``brainexp``; a user's mistake ends in one message and exit code 1."""
+    wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
+    try:
+        _composed()
+    except (BrainexpError, HydraException, OmegaConfBaseException) as error:
+        if wants_trace:
+            raise
+        sys.exit(f"brainexp: {explained(error)}")
+    except KeyboardInterrupt:
+        print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
+        sys.exit(130)
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
+def _composed(config: DictConfig) -> None:
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} is missing. Give it: {error.full_key}=...") from None
+    assert isinstance(plain, dict)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    execute({str(key): value for key, value in plain.items()}, folder)
+
+
+def execute(config: dict[str, Any], folder: Path) -> Result:
+    """Run one experiment, write and record what it found, and print where it is.
+
+    Parameters
+    ----------
+    config : dict
+        The resolved config, plain values only.
+    folder : Path
+        Where the run's files go.
+    """
+    from rich.console import Console
+
+    from brainexp.environment import environment
+    from brainexp.experiment import Experiment, run
+    from brainexp.registry import validated
+    from brainexp.report.files import require_unused, write
+    from brainexp.report.table import summary_table
+    from brainexp.tracking import Tracking, tracked
+
+    require_unused(folder)
+    experiment = Experiment.from_config(config)
+    tracking = validated(Tracking, config["tracking"], "tracking")
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
+    with tracked(tracking, config, environment(), name) as record:
+        try:
+            result = run(experiment)
+            write(result, folder, config, environment(), figures=bool(config["report"]["figures"]))
+            record(result, folder)
+        except Exception:
+            log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
+            raise
+    for remark in result.remarks:
+        log.warning(remark)
+    console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
+    console.print(summary_table(result, name))
+    console.print(
+        f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; r on held-out rows, "
+        f"mean over {len(result.voxels.subjects)} subjects"
+    )
+    console.print(f"files and figures   {folder}", soft_wrap=True, highlight=False)
+    if tracking.uri is not None:
+        console.print(
+            f"compare runs        mlflow ui --backend-store-uri {tracking.uri}", soft_wrap=True, highlight=False
+        )
+    return result
+
+
+def explained(error: Exception) -> str:
+    """Return an error's words, with the nearest known name where Hydra gives none."""
+    words = str(error).strip()
+    unknown = re.match(r"Could not override '([\w.@/]+)'", words)
+    if unknown is None:
+        return words
+    return f"there is no option {unknown[1]!r}.{_nearest(unknown[1])}"
+
+
+def _nearest(key: str) -> str:
+    """What was probably meant by an option that Hydra does not know."""
+    import dataclasses
+
+    from brainexp import experiment
+    from brainexp.registry import REGISTRIES
+
+    parents, _, leaf = key.rpartition(".")
+    if not parents:
+        known = list(OmegaConf.load(Path(conf_dir()) / "config.yaml")) + list(REGISTRIES)
+        known.remove("defaults")
+    elif parents in REGISTRIES:
+        registry = REGISTRIES[parents]
+        known = sorted({one.name for name in registry.names() for one in dataclasses.fields(registry.member(name))})
+    else:
+        section = getattr(experiment, parents.capitalize(), None)
+        known = [one.name for one in dataclasses.fields(section)] if section is not None else []
+    near = get_close_matches(leaf, known, n=1)
+    prefix = f"{parents}." if parents else ""
+    guess = f" Did you mean '{prefix}{near[0]}'?" if near else ""
+    listed = f" Known: {', '.join(known)}." if known else ""
+    return f"{guess}{listed} See all options of a run with --cfg job."

@@ -1,0 +1,255 @@
+"""The things that travel between stages. Each checks itself when made; what receives one trusts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainexp.errors import DataError
+
+FloatArray = NDArray[np.floating]
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When the rows of one recording were acquired.
+
+    Parameters
+    ----------
+    start_s : float
+        Start of the first TR on the stimulus' clock, in seconds.
+    tr_s : float
+        Time from one TR to the next, in seconds.
+    n_trs : int
+        Number of TRs.
+    """
+
+    start_s: float
+    tr_s: float
+    n_trs: int
+
+    @property
+    def end_s(self) -> float:
+        """End of the last TR on the stimulus' clock, in seconds."""
+        return self.start_s + self.tr_s * self.n_trs
+
+    def midpoints_s(self) -> FloatArray:
+        """Middle of each TR, array of shape (n_trs,), in seconds."""
+        return self.start_s + self.tr_s * (np.arange(self.n_trs) + 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Stimulus:
+    """What was presented in one run, unit by unit.
+
+    Parameters
+    ----------
+    story : str
+        Name of the stimulus.
+    units : tuple of str
+        The elements that get a feature vector, in order: words of a story.
+    onset_s, offset_s : arrays of shape (n_units,)
+        When each unit starts and ends, in seconds.
+
+    Raises
+    ------
+    DataError
+        If a unit is empty, or times are not finite, not increasing or end before they start.
+    """
+
+    story: str
+    units: tuple[str, ...]
+    onset_s: FloatArray
+    offset_s: FloatArray
+
+    def __post_init__(self) -> None:
+        n_units = len(self.units)
+        if not n_units:
+            raise DataError(f"story {self.story!r} has no words. Check its transcript.")
+        if self.onset_s.shape != (n_units,) or self.offset_s.shape != (n_units,):
+            raise DataError(
+                f"story {self.story!r} has {n_units} words but {self.onset_s.shape} onsets and "
+                f"{self.offset_s.shape} offsets. Each word needs one of each."
+            )
+        wrong = np.flatnonzero(
+            ~np.isfinite(self.onset_s)
+            | ~np.isfinite(self.offset_s)
+            | (self.offset_s < self.onset_s)
+            | (np.diff(self.onset_s, prepend=self.onset_s[0]) < 0)
+        )
+        if wrong.size:
+            at = int(wrong[0])
+            raise DataError(
+                f"story {self.story!r}: word {at} ({self.units[at]!r}) runs from {self.onset_s[at]} s to "
+                f"{self.offset_s[at]} s, after a word that began at {self.onset_s[max(at - 1, 0)]} s. "
+                "Times must be finite and in order. Correct the transcript."
+            )
+        blank = [at for at, unit in enumerate(self.units) if not unit.strip()]
+        if blank:
+            raise DataError(f"story {self.story!r}: word {blank[0]} is empty. Remove it from the transcript.")
+
+    @property
+    def midpoint_s(self) -> FloatArray:
+        """Middle of each unit, array of shape (n_units,), in seconds."""
+        return (self.onset_s + self.offset_s) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Brain responses of one subject to one story.
+
+    Parameters
+    ----------
+    subject, story : str
+        Who was recorded, and hearing or reading what.
+    values : array of shape (n_trs, n_voxels)
+        NaN is allowed and makes a voxel unscorable; it is never filled in.
+    clock : Clock
+        When the rows were acquired.
+    nuisance : mapping of str to array of shape (n_trs, n_regressors)
+        Regressors of no interest that were recorded beside.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree or a nuisance regressor is not finite.
+    """
+
+    subject: str
+    story: str
+    values: FloatArray
+    clock: Clock
+    nuisance: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        where = f"subject {self.subject!r}, story {self.story!r}"
+        if self.values.ndim != 2 or self.values.shape[0] != self.clock.n_trs:
+            raise DataError(
+                f"{where}: responses have shape {self.values.shape}, but the clock has {self.clock.n_trs} TRs. "
+                "One row per TR is needed."
+            )
+        for name, regressor in self.nuisance.items():
+            if regressor.ndim != 2 or regressor.shape[0] != self.clock.n_trs:
+                raise DataError(
+                    f"{where}: nuisance {name!r} has shape {regressor.shape}, but there are "
+                    f"{self.clock.n_trs} TRs. One row per TR is needed."
+                )
+            if not np.isfinite(regressor).all():
+                raise DataError(f"{where}: nuisance {name!r} has NaN or infinite values. Repair its file.")
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Feature vectors of one story: every layer, every unit.
+
+    Parameters
+    ----------
+    story : str
+        The stimulus they belong to.
+    values : array of shape (n_layers, n_units, n_dims)
+        Layer 0 is the embedding output, the last one the output of the last block. May be memory-mapped.
+    """
+
+    story: str
+    values: FloatArray
+
+    def __repr__(self) -> str:  # the data may be a memory map of gigabytes
+        return f"Features(story={self.story!r}, shape={self.values.shape}, dtype={self.values.dtype})"
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """How the columns of the responses sit in the brain.
+
+    Parameters
+    ----------
+    kind : {"rois", "volume", "surface"}
+        One column per ROI, per voxel of a mask, or per vertex of a mesh (left hemisphere first).
+    n_voxels : int
+        Number of columns.
+    rois : mapping of str to array of int
+        The columns of each ROI.
+    coordinates_mm : array of shape (n_voxels, 3), optional
+        MNI coordinates of the columns, for ``kind="rois"``.
+    mask : array of bool of shape (x, y, z), optional
+        Columns in C order of the mask's true voxels, for ``kind="volume"``.
+    affine : array of shape (4, 4), optional
+        Voxel indices to millimetres, for ``kind="volume"``.
+    mesh : str, optional
+        Name of the mesh, such as "fsaverage5", for ``kind="surface"``.
+    note : str
+        What a reader of the map must know about the space.
+    """
+
+    kind: Literal["rois", "volume", "surface"]
+    n_voxels: int
+    rois: Mapping[str, IntArray]
+    coordinates_mm: FloatArray | None = None
+    mask: NDArray[np.bool_] | None = None
+    affine: FloatArray | None = None
+    mesh: str | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for roi, columns in self.rois.items():
+            if len(columns) == 0 or columns.min() < 0 or columns.max() >= self.n_voxels:
+                raise DataError(
+                    f"ROI {roi!r} has {len(columns)} columns outside or inside 0..{self.n_voxels - 1}. "
+                    "Each ROI needs at least one column of the responses."
+                )
+        if self.kind == "volume" and (self.mask is None or self.affine is None or self.mask.sum() != self.n_voxels):
+            raise DataError(f"a volume needs an affine and a mask with {self.n_voxels} true voxels.")
+        if self.kind == "rois" and (self.coordinates_mm is None or self.coordinates_mm.shape != (self.n_voxels, 3)):
+            raise DataError(f"a space of ROIs needs coordinates of shape ({self.n_voxels}, 3), in mm.")
+        if self.kind == "surface" and self.mesh is None:
+            raise DataError("a surface needs the name of its mesh, such as 'fsaverage5'.")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of one cross-validation fold.
+
+    Parameters
+    ----------
+    train, test : arrays of int
+        Rows of the stacked runs. Rows in the gap belong to neither.
+    inner : tuple of (array of int, array of int)
+        Training and validation positions *within* ``train``, for choosing penalties and layers.
+    """
+
+    train: IntArray
+    test: IntArray
+    inner: tuple[tuple[IntArray, IntArray], ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a dataset declares about itself; a test holds the declaration against the data.
+
+    Parameters
+    ----------
+    subjects, stories : tuple of str
+        Usable subjects and the stories in order.
+    n_trs : mapping of str to int
+        TRs of each story.
+    n_voxels : mapping of str to int
+        Columns of each subject.
+    tr_s : float
+        Seconds per TR.
+    licence, doi, citation : str
+        Whose it is and how to say so.
+    """
+
+    subjects: tuple[str, ...]
+    stories: tuple[str, ...]
+    n_trs: Mapping[str, int]
+    n_voxels: Mapping[str, int]
+    tr_s: float
+    licence: str
+    doi: str
+    citation: str

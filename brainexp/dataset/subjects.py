@@ -1,0 +1,42 @@
+"""Which subjects a config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from brainexp.errors import ConfigError
+from brainexp.registry import did_you_mean
+
+
+def chosen(
+    asked: str | Sequence[str], usable: Sequence[str], dataset: str, unusable: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the subjects asked for, in their order.
+
+    Parameters
+    ----------
+    asked : str or sequence of str
+        "all", one name or several.
+    usable : sequence of str
+        Known names.
+    dataset : str
+        For messages.
+    unusable : mapping of str to str, optional
+        Names that exist but cannot be analysed, and why.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, unusable or given twice, or none is given.
+    """
+    if asked == "all":
+        return tuple(usable)
+    names = (asked,) if isinstance(asked, str) else tuple(asked)
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"dataset.subjects={list(names)}: name each subject once, or give dataset.subjects=all.")
+    for name in names:
+        if unusable and name in unusable:
+            raise ConfigError(f"subject {name!r} of {dataset} cannot be analysed: {unusable[name]}. Leave it out.")
+        if name not in usable:
+            raise ConfigError(f"unknown subject {name!r} of {dataset}.{did_you_mean(name, usable)}")
+    return names

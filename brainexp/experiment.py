@@ -1,0 +1,523 @@
+"""One experiment, from stimuli to scores. It reads like the method section of a paper."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+
+# Importing the rooms registers their members.
+from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
+from brainexp.align.baseline import autocorrelation, position, word_rate
+from brainexp.align.clock import require_words_inside
+from brainexp.align.delay import delayed
+from brainexp.align.downsample import DOWNSAMPLERS, LANCZOS_LOBES
+from brainexp.align.fold import folds_of_blocks, folds_of_runs
+from brainexp.align.residual import residual
+from brainexp.align.trim import kept_rows
+from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.compression.cost import cost
+from brainexp.containers import Clock, FloatArray, Fold, Responses, Stimulus
+from brainexp.errors import ConfigError, DataError, ModelError
+from brainexp.evaluation import Evaluation, Target, evaluated, scorable_voxels, side_by_side
+from brainexp.interfaces import Compression, Dataset, Encoder, LoadedModel, Model, Probe, ProbeInput, Prompt
+from brainexp.progress import Stopwatch, counter, progress
+from brainexp.registry import (
+    COMPRESSIONS,
+    DATASETS,
+    ENCODERS,
+    MODELS,
+    PROBES,
+    PROMPTS,
+    did_you_mean,
+    load_plugins,
+    validated,
+)
+from brainexp.result import Result, Voxels, alignment_metrics, chosen_layers, layer_curves, score_table
+from brainexp.score.permutation import block_permutation_p, false_discovery_q
+
+#: Baselines that every dataset offers; a dataset's own nuisance regressors can be named beside them.
+BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
+
+
+@dataclass(frozen=True)
+class Align:
+    """From words to TRs.
+
+    Parameters
+    ----------
+    downsample : {"lanczos", "mean", "sum", "last"}
+        How features of words become features of TRs.
+    delays : tuple of int, in TRs
+        Finite impulse response: which earlier TRs a response may depend on.
+    """
+
+    downsample: Literal["lanczos", "mean", "sum", "last"] = "lanczos"
+    delays: tuple[int, ...] = (1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        if not self.delays or min(self.delays) < 0 or len(set(self.delays)) < len(self.delays):
+            raise ConfigError(f"align: delays must be distinct and not negative, in TRs, got {self.delays}")
+
+    @property
+    def reach_trs(self) -> int:
+        """How far a row's features reach into other rows, in TRs: the gap beside a held-out block."""
+        return max(self.delays) + (LANCZOS_LOBES if self.downsample == "lanczos" else 0)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is held out.
+
+    Parameters
+    ----------
+    by : {"auto", "run", "block"}
+        Whole runs, or a contiguous block of each run; auto takes runs where there are several.
+    folds : int
+        Each is tested once, with penalty and layer chosen on the others.
+    gap_trs : int or None
+        TRs beside a held-out block that are not trained on; None for the reach of delays and filter.
+    layer_choice : {"model", "subject", "voxel"}
+        One layer for all subjects, one per subject or one per voxel, by r on training rows only.
+    """
+
+    by: Literal["auto", "run", "block"] = "auto"
+    folds: int = 5
+    gap_trs: int | None = None
+    layer_choice: Literal["model", "subject", "voxel"] = "model"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How scores are judged.
+
+    Parameters
+    ----------
+    permutations : int
+        Block permutations for p.
+    block_trs : int
+        TRs per permuted block.
+    ceiling_floor : float
+        Voxels with a lower ceiling have no normalised r.
+    """
+
+    permutations: int = 1000
+    block_trs: int = 10
+    ceiling_floor: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.permutations < 1 or self.block_trs < 1:
+            raise ConfigError(
+                f"scoring: permutations and block_trs must be at least 1, got {self.permutations} and {self.block_trs}"
+            )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides the numbers of one run, and where features are kept."""
+
+    dataset: Dataset
+    model: Model
+    compression: Compression
+    prompt: Prompt
+    encoder: Encoder
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    align: Align = Align()
+    split: Split = Split()
+    scoring: Scoring = Scoring()
+    baselines: tuple[str, ...] = ()
+    seed: int = 0
+    cache_dir: Path = field(default_factory=default_cache_dir)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Experiment:
+        """Build an experiment from plain values, as Hydra composes them; raise ConfigError if they do not fit."""
+        load_plugins()
+        cache_dir = config["cache"]["dir"]
+        return cls(
+            dataset=DATASETS.build(config["dataset"]),
+            model=MODELS.build(config["model"]),
+            compression=COMPRESSIONS.build(config["compression"]),
+            prompt=PROMPTS.build(config["prompt"]),
+            encoder=ENCODERS.build(config["encoder"]),
+            probes={name: PROBES.build(options) for name, options in (config.get("probe") or {}).items()},
+            align=validated(Align, config["align"], "align"),
+            split=validated(Split, config["split"], "split"),
+            scoring=validated(Scoring, config["scoring"], "scoring"),
+            baselines=tuple(config["baselines"]),
+            seed=int(config["seed"]),
+            cache_dir=default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser(),
+        )
+
+    def rng(self, stage: str) -> np.random.Generator:
+        """Return the stage's own random numbers, the same whatever other stages draw."""
+        return np.random.default_rng([self.seed, crc32(stage.encode())])
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """Stimuli and responses of the chosen subjects, on one clock per story.
+
+    Parameters
+    ----------
+    stimuli : tuple of Stimulus
+        Every story.
+    subjects : dict of str to tuple of Responses
+        By subject, one recording per story.
+    clocks : tuple of Clock
+        One per story, the same for all subjects.
+    rows : tuple of slice
+        What trimming leaves of each run.
+    """
+
+    stimuli: tuple[Stimulus, ...]
+    subjects: Mapping[str, tuple[Responses, ...]]
+    clocks: tuple[Clock, ...]
+    rows: tuple[slice, ...]
+
+    def stacked(self, per_run: Sequence[FloatArray]) -> FloatArray:
+        """Trim what is given run by run, arrays of shape (n_trs, ...), and stack it."""
+        return np.concatenate([run[kept] for run, kept in zip(per_run, self.rows, strict=True)])
+
+    @property
+    def run_lengths(self) -> list[int]:
+        """Rows of each run after trimming."""
+        return [len(range(*kept.indices(clock.n_trs))) for kept, clock in zip(self.rows, self.clocks, strict=True)]
+
+
+def run(experiment: Experiment) -> Result:
+    """Predict brain responses from a language model, on rows that no choice has seen.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to do.
+
+    Returns
+    -------
+    Result
+        Scores per voxel, layer and subject, their summaries, and what the run cost.
+
+    Raises
+    ------
+    BrainexpError
+        Before work starts where the config allows to know, else at the stage that found the problem.
+    """
+    watch = Stopwatch()
+    require_possible(experiment)
+
+    with watch.stage("load"):
+        recordings = recorded(experiment)
+        folds = held_out(experiment, recordings.run_lengths)
+        target, voxels = to_predict(experiment, recordings, folds)
+
+    with watch.stage("features"):
+        features, facts = word_features(experiment, experiment.model, recordings.stimuli)
+
+    with watch.stage("encode"):
+        designs = layer_designs(experiment, recordings, features)
+        scored = evaluated(experiment.encoder, designs, target, folds, experiment.split.layer_choice, "layers")
+
+    with watch.stage("baselines"):
+        baselines = {name: baseline(name, experiment, recordings, target, folds) for name in experiment.baselines}
+
+    with watch.stage("significance"):
+        p = block_permutation_p(
+            scored.observed,
+            scored.predicted,
+            n_permutations=experiment.scoring.permutations,
+            block_trs=experiment.scoring.block_trs,
+            rng=experiment.rng("significance"),
+        )
+
+    with watch.stage("probe"):
+        given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
+        probed = {name: one.measure(given) for name, one in experiment.probes.items()}
+
+    return summarised(
+        {"model": scored, **baselines},
+        p,
+        target,
+        voxels,
+        metrics={
+            **facts,
+            **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
+            **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},
+            "memory/peak_bytes": peak_memory_bytes(),
+        },
+        curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
+        remarks=experiment.encoder.remarks(scored.penalty[:, target.scorable]),
+    )
+
+
+def require_possible(experiment: Experiment) -> None:
+    """Raise ConfigError or ModelError for what cannot work, before anything is loaded."""
+    for objection in (experiment.encoder.objection(), experiment.compression.objection(experiment.model)):
+        if objection is not None:
+            raise ConfigError(objection)
+    experiment.model.require_ready()
+    experiment.dataset.chosen_subjects()
+
+
+def recorded(experiment: Experiment) -> Recordings:
+    """Load stimuli and responses, and refuse what does not fit together.
+
+    Raises
+    ------
+    DataError
+        If a word lies outside its recording, or subjects were recorded on different clocks.
+    ConfigError
+        If a nuisance regressor or a baseline is named that the dataset does not have.
+    """
+    source = experiment.dataset
+    stimuli = source.stimuli()
+    subjects = {subject: source.responses(subject) for subject in source.chosen_subjects()}
+    first, *others = subjects
+    clocks = tuple(response.clock for response in subjects[first])
+    for other in others:
+        if tuple(response.clock for response in subjects[other]) != clocks:
+            raise DataError(
+                f"subjects {first!r} and {other!r} were recorded on different clocks. Analyse them in separate runs: "
+                f"dataset.subjects={other}"
+            )
+    for stimulus, clock in zip(stimuli, clocks, strict=True):
+        require_words_inside(stimulus, clock, first)
+    known = tuple(subjects[first][0].nuisance)
+    for name in experiment.encoder.nuisance:
+        if name not in known:
+            raise ConfigError(f"unknown nuisance regressor {name!r} in encoder.nuisance.{did_you_mean(name, known)}")
+    for name in experiment.baselines:
+        if name not in (*BASELINES, *known):
+            raise ConfigError(f"unknown baseline {name!r} in baselines.{did_you_mean(name, (*BASELINES, *known))}")
+    rows = tuple(kept_rows(clock, source.trim_start_s, source.trim_stop_s) for clock in clocks)
+    return Recordings(stimuli=stimuli, subjects=subjects, clocks=clocks, rows=rows)
+
+
+def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:
+    """Split the stacked rows; raise ConfigError if a gap is shorter than the reach of the features."""
+    split = experiment.split
+    by_run = split.by == "run" or (split.by == "auto" and len(run_lengths) > 1)
+    if by_run:
+        return folds_of_runs(run_lengths, split.folds)
+    reach_trs = experiment.align.reach_trs
+    gap_trs = reach_trs if split.gap_trs is None else split.gap_trs
+    if gap_trs < reach_trs:
+        raise ConfigError(
+            f"split.gap_trs={gap_trs}, but delays and filter reach {reach_trs} TRs, so training rows would see held-out "
+            f"words. Give at least split.gap_trs={reach_trs}, or leave it null."
+        )
+    return folds_of_blocks(run_lengths, split.folds, gap_trs)
+
+
+def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[Fold]) -> tuple[Target, Voxels]:
+    """Put the responses of all subjects side by side, nuisance removed with weights of each fold's training rows.
+
+    Raises
+    ------
+    DataError
+        If no voxel can be scored.
+    """
+    raw = {name: recordings.stacked([run.values for run in runs]) for name, runs in recordings.subjects.items()}
+    scorable = np.concatenate([scorable_voxels(values, folds) for values in raw.values()])
+    if not scorable.any():
+        raise DataError(
+            "every voxel has NaN or is constant in a held-out block. Check the responses, or lower split.folds."
+        )
+    if experiment.encoder.nuisance:
+        beside = {
+            subject: recordings.stacked(
+                [np.hstack([run.nuisance[name] for name in experiment.encoder.nuisance]) for run in runs]
+            )
+            for subject, runs in recordings.subjects.items()
+        }
+        per_fold = [
+            np.hstack([residual(values, beside[subject], fold.train) for subject, values in raw.items()])
+            for fold in folds
+        ]
+    else:
+        per_fold = [np.hstack(list(raw.values()))] * len(folds)
+    subjects = tuple(raw)
+    owner = np.repeat(np.arange(len(subjects)), [values.shape[1] for values in raw.values()])
+    voxels = Voxels(
+        subjects=subjects,
+        spaces={subject: experiment.dataset.space(subject) for subject in subjects},
+        owner=owner,
+        ceiling=np.concatenate([experiment.dataset.ceiling(subject) for subject in subjects]),
+        ceiling_floor=experiment.scoring.ceiling_floor,
+    )
+    return Target(per_fold=per_fold, subject=owner, scorable=scorable), voxels
+
+
+def word_features(
+    experiment: Experiment, source: Model, stimuli: Sequence[Stimulus]
+) -> tuple[dict[str, FloatArray], dict[str, float]]:
+    """Read every story with the compressed model, or find in the cache what was read before.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        For compression, prompt and cache.
+    source : Model
+        The model, or its untrained twin.
+    stimuli : sequence of Stimulus
+        The stories.
+
+    Returns
+    -------
+    features : dict of str to array of shape (n_layers, n_units, n_dims)
+        By story; memory-mapped.
+    facts : dict
+        What the model costs, measured when the features were made: ``compression/…``, ``model/…``.
+    """
+    cache = ArrayCache(experiment.cache_dir / "features")
+    identity = source.identity()
+    loaded: list[LoadedModel] = []  # filled on first need: a run whose features are all cached loads no weights
+    features: dict[str, FloatArray] = {}
+    facts: dict[str, float] = {}
+    for stimulus in progress(stimuli, len(stimuli), "stories"):
+        key = {
+            "model": {**MODELS.cache_key(source), "identity": identity},
+            "compression": COMPRESSIONS.cache_key(experiment.compression),
+            "prompt": PROMPTS.cache_key(experiment.prompt),
+            "units": digest(stimulus.units),
+        }
+        entry = cache.get(key)
+        if entry is None:
+            if not loaded:
+                loaded.append(experiment.compression.compress(source.load()))
+            shape = (loaded[0].n_layers, len(stimulus.units), loaded[0].n_dims)
+            entry = cache.put(key, shape, partial(_read, loaded[0], stimulus, experiment.prompt))
+        features[stimulus.story], facts = entry
+    return features, facts
+
+
+def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, values: FloatArray) -> dict[str, float]:
+    with counter(len(stimulus.units), f"words of {stimulus.story}") as bar:
+        for at, batch in reader.extract(stimulus, words):
+            values[:, at] = batch
+            bar.update(len(at))
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"the model's features of story {stimulus.story!r} have NaN or infinite values. "
+            "Give model.dtype=float32 or bfloat16; float16 overflows in some models."
+        )
+    return {f"compression/{name}": value for name, value in cost(reader).items()}
+
+
+def layer_designs(
+    experiment: Experiment, recordings: Recordings, features: Mapping[str, FloatArray]
+) -> list[Callable[[], FloatArray]]:
+    """One callable per layer that brings its features to TRs: downsampled, delayed and trimmed inside each run."""
+    downsampler = DOWNSAMPLERS[experiment.align.downsample]
+    to_trs = [
+        downsampler(stimulus.midpoint_s, clock)
+        for stimulus, clock in zip(recordings.stimuli, recordings.clocks, strict=True)
+    ]
+
+    def design(layer: int) -> FloatArray:
+        runs = [
+            delayed(matrix @ features[stimulus.story][layer], experiment.align.delays)
+            for matrix, stimulus in zip(to_trs, recordings.stimuli, strict=True)
+        ]
+        return recordings.stacked(runs)
+
+    n_layers = len(next(iter(features.values())))
+    return [partial(design, layer) for layer in range(n_layers)]
+
+
+def baseline(
+    name: str, experiment: Experiment, recordings: Recordings, target: Target, folds: Sequence[Fold]
+) -> Evaluation:
+    """Score features that know nothing of language, or little, on the same folds.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASELINES`, or a nuisance regressor of the dataset.
+    experiment, recordings, target, folds
+        As for the model.
+    """
+    score = partial(evaluated, folds=folds, layer_choice=experiment.split.layer_choice, what=name)
+    if name == "untrained":
+        features, _ = word_features(experiment, replace(experiment.model, weights="random"), recordings.stimuli)  # type: ignore[type-var]
+        return score(experiment.encoder, layer_designs(experiment, recordings, features), target)
+    if name in BASELINES:
+        per_run = [
+            _language_free(name, stimulus, clock, recordings, experiment.align.delays)
+            for stimulus, clock in zip(recordings.stimuli, recordings.clocks, strict=True)
+        ]
+        return score(experiment.encoder, [lambda: recordings.stacked(per_run)], target)
+    own = [recordings.stacked([run.nuisance[name] for run in runs]) for runs in recordings.subjects.values()]
+    return side_by_side(
+        [
+            score(experiment.encoder, [partial(np.asarray, regressor)], target.of_subject(number))
+            for number, regressor in enumerate(own)
+        ]
+    )
+
+
+def _language_free(
+    name: str, stimulus: Stimulus, clock: Clock, recordings: Recordings, delays: Sequence[int]
+) -> FloatArray:
+    if name == "word_rate":
+        return delayed(word_rate(stimulus.midpoint_s, clock), delays)
+    longest = max(one.n_trs for one in recordings.clocks)
+    return {"position": position, "autocorrelation": autocorrelation}[name](longest)[: clock.n_trs]
+
+
+def summarised(
+    evaluations: Mapping[str, Evaluation],
+    p: FloatArray,
+    target: Target,
+    voxels: Voxels,
+    metrics: Mapping[str, float],
+    curves: Mapping[str, list[float]],
+    remarks: Sequence[str],
+) -> Result:
+    """Put scores, tables and metrics together; the names of metrics are a contract."""
+    import pandas as pd
+
+    scored = evaluations["model"]
+    scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
+    q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
+    n_unscored = int((~target.scorable).sum())
+    told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
+    return Result(
+        metrics={
+            **alignment_metrics(scores),
+            "alignment/significant_fraction": float((q[target.scorable] < 0.05).mean()),
+            "alignment/scored_voxels": float(target.scorable.sum()),
+            "alignment/unscored_voxels": float(n_unscored),
+            **chosen_layers(scored, target.scorable),
+            **metrics,
+        },
+        curves={**layer_curves(scores), **curves},
+        scores=scores,
+        per_voxel={
+            "subject": np.array(voxels.subjects)[voxels.owner],
+            "r": scored.r,
+            "r2": scored.r2,
+            "ceiling": voxels.ceiling,
+            "r_norm": voxels.normalised(scored.r),
+            "p": p,
+            "q": q,
+            "layer": scored.layer.T,
+            "penalty": scored.penalty.T,
+            **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != "model"},
+        },
+        voxels=voxels,
+        remarks=(*told, *remarks),
+    )
+
+
+def peak_memory_bytes() -> float:
+    """Most memory that this process has held, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

@@ -1,0 +1,181 @@
+"""The six protocols: the map of the framework.
+
+Glossary: *stimulus* what was presented in one run · *unit* its element that gets a feature vector · *run* one recording ·
+*TR* (``tr_s``, seconds) · *layer* 0 is the embedding output, n the last block · *voxel* one column of the responses (also
+a vertex, a parcel, an ROI) · *ceiling* the best r that the data allow · *alignment* the score.
+
+A component is a frozen dataclass whose fields are its options. Options that cannot change a feature (device, batch size)
+carry ``field(metadata=NOT_IN_CACHE_KEY)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from brainexp.containers import Facts, FloatArray, IntArray, Responses, Space, Stimulus
+
+NOT_IN_CACHE_KEY: Mapping[str, bool] = {"in_cache_key": False}
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Stimuli and the brain responses to them."""
+
+    @property
+    def trim_start_s(self) -> float:
+        """Seconds cut from the start of every run, of features and responses alike."""
+
+    @property
+    def trim_stop_s(self) -> float:
+        """Seconds cut from the end of every run, of features and responses alike."""
+
+    def facts(self) -> Facts:
+        """What a correct copy holds."""
+
+    def chosen_subjects(self) -> tuple[str, ...]:
+        """The subjects that the config asks for, checked."""
+
+    def stimuli(self) -> tuple[Stimulus, ...]:
+        """Every story, in the order of the runs."""
+
+    def responses(self, subject: str) -> tuple[Responses, ...]:
+        """One recording per story, in the order of the stimuli."""
+
+    def ceiling(self, subject: str) -> FloatArray:
+        """Best r that each voxel's noise allows, array of shape (n_voxels,); NaN where unknown."""
+
+    def space(self, subject: str) -> Space:
+        """How the columns of a subject's responses sit in the brain."""
+
+
+@dataclass(frozen=True)
+class RenderedText:
+    """A text as the model sees it, and where the stimulus' words begin in it (a character offset)."""
+
+    text: str
+    start: int
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """What is put around the words of the stimulus before the model reads them."""
+
+    def render(self, text: str) -> RenderedText:
+        """The text that the model reads."""
+
+
+class LoadedModel(Protocol):
+    """A network in memory, with its tokenizer."""
+
+    @property
+    def network(self) -> Any:
+        """The torch module."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers including the embedding output."""
+
+    @property
+    def n_dims(self) -> int:
+        """Width of a layer."""
+
+    def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield unit indices and their features, arrays of shape (n,) and (n_layers, n, n_dims)."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A language model by name, not yet in memory."""
+
+    @property
+    def weights(self) -> Literal["pretrained", "random"]:
+        """Trained weights, or the untrained twin of the same architecture."""
+
+    def require_ready(self) -> None:
+        """Raise ModelError if weights or hardware are not there; must be quick."""
+
+    def identity(self) -> str:
+        """A digest of everything in the checkpoint that decides its features."""
+
+    def load(self) -> LoadedModel:
+        """Read the weights."""
+
+
+@runtime_checkable
+class Compression(Protocol):
+    """What makes a loaded model smaller."""
+
+    def objection(self, model: Model) -> str | None:
+        """Why this compression cannot serve the model, or None."""
+
+    def compress(self, model: LoadedModel) -> LoadedModel:
+        """The compressed model; the one handed in is not used afterwards."""
+
+
+class FittedEncoder(Protocol):
+    """An encoder after training."""
+
+    @property
+    def validation_r(self) -> FloatArray:
+        """r on the inner validation rows at the chosen penalty, array of shape (n_voxels,)."""
+
+    @property
+    def penalty(self) -> FloatArray:
+        """The chosen penalty, array of shape (n_voxels,)."""
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Predicted responses, array of shape (n_trs, n_voxels)."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """From features to responses."""
+
+    @property
+    def nuisance(self) -> tuple[str, ...]:
+        """Regressors of the dataset to remove from the responses, with weights of the training rows."""
+
+    def objection(self) -> str | None:
+        """Why this encoder cannot work on this machine, or None."""
+
+    def fit(
+        self, features: FloatArray, responses: FloatArray, inner: tuple[tuple[IntArray, IntArray], ...]
+    ) -> FittedEncoder:
+        """Learn from training rows: arrays of shape (n_trs, n_features) and (n_trs, n_voxels)."""
+
+    def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
+        """What the user should know about the chosen penalties, array of any shape."""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Scores of one probe: scalars by name, and curves over layers by name (lists indexed by layer)."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeInput:
+    """What a probe may read: the stimuli and the model's features of them, by story.
+
+    ``features`` maps a story to an array of shape (n_layers, n_units, n_dims).
+    """
+
+    stimuli: tuple[Stimulus, ...]
+    features: Mapping[str, FloatArray]
+    rng: np.random.Generator
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """What the model still knows."""
+
+    needs_gradients: ClassVar[bool]
+
+    def measure(self, given: ProbeInput) -> ProbeResult:
+        """Score the model."""

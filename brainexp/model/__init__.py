@@ -1,0 +1,5 @@
+"""Language models: one module per way of getting features out of one."""
+
+from brainexp.model import transformer
+
+__all__ = ["transformer"]

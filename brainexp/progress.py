@@ -1,0 +1,40 @@
+"""Progress bars and stage times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+def progress(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
+    """Show a bar on stderr while items are gone through; nothing where stderr is no terminal."""
+    from tqdm import tqdm
+
+    bar: Iterable[Item] = tqdm(items, total=total, desc=what, disable=None, leave=False)
+    return bar
+
+
+def counter(total: int, what: str) -> Any:
+    """Return a bar to be moved by hand with ``update``; use it in a with statement."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, disable=None, leave=False)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds that each stage took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the block that follows."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""What a run shows: files, figures, brain maps and the table at its end."""

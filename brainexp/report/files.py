@@ -1,0 +1,80 @@
+"""The files that every run leaves; their keys and columns are a contract."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainexp.errors import ConfigError
+from brainexp.report.brain import write_maps
+from brainexp.report.figures import write_figures
+from brainexp.result import Result
+
+RESULT = "result.json"
+SCORES = "scores.parquet"
+VOXELS = "voxels.npz"
+
+
+def require_unused(folder: Path) -> None:
+    """Raise ConfigError if a run has already left its result in a folder."""
+    if (folder / RESULT).exists():
+        raise ConfigError(
+            f"{folder} already holds a result, which would be overwritten. Give another hydra.run.dir, or move it away."
+        )
+
+
+def write(
+    result: Result, folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any], figures: bool
+) -> None:
+    """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
+
+    Parameters
+    ----------
+    result : Result
+        What was found.
+    folder : Path
+        The run's folder.
+    config : mapping
+        The resolved config.
+    environment : mapping
+        On what it was made.
+    figures : bool
+        Whether to draw.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    try:
+        result.scores.to_parquet(partial / SCORES, index=False)
+        np.savez_compressed(partial / VOXELS, **result.per_voxel)  # type: ignore[arg-type]
+        if figures:
+            write_figures(result, partial / "figures")
+            write_maps(result, partial / "maps", partial / "figures")
+        record = {
+            "metrics": _json_numbers(result.metrics),
+            "curves": {name: [_json_number(value) for value in curve] for name, curve in result.curves.items()},
+            "subjects": list(result.voxels.subjects),
+            "remarks": list(result.remarks),
+            "config": config,
+            "environment": environment,
+        }
+        (partial / RESULT).write_text(json.dumps(record, indent=1, allow_nan=False))
+        for made in sorted(partial.iterdir(), key=lambda path: path.name == RESULT):
+            made.rename(folder / made.name)
+    finally:
+        shutil.rmtree(partial)
+
+
+def _json_numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _json_number(value) for name, value in metrics.items()}
+
+
+def _json_number(value: float) -> float | None:
+    """JSON has no NaN: an undefined score is null."""
+    return value if math.isfinite(value) else None

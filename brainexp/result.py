@@ -1,0 +1,162 @@
+"""What a run leaves behind: scores per voxel, a row per subject, layer and ROI, and metrics by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainexp.containers import FloatArray, Space
+from brainexp.evaluation import Evaluation
+from brainexp.score.ceiling import normalised
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Name of the row that pools all voxels of a subject.
+ALL_VOXELS = "all"
+#: Columns of scores.parquet: a contract.
+SCORE_COLUMNS = ("source", "subject", "layer", "roi", "n_voxels", "n_scored", "r", "r_norm", "r2", "validation_r")
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Columns of all subjects side by side.
+
+    Parameters
+    ----------
+    subjects : tuple of str
+        Who was analysed.
+    spaces : mapping of str to Space
+        By subject.
+    owner : array of int of shape (n_voxels,)
+        Index of the subject whose column it is.
+    ceiling : array of shape (n_voxels,)
+        Best r that the noise allows.
+    ceiling_floor : float
+        Below it r is not normalised.
+    """
+
+    subjects: tuple[str, ...]
+    spaces: Mapping[str, Space]
+    owner: np.ndarray[tuple[int], np.dtype[np.intp]]
+    ceiling: FloatArray
+    ceiling_floor: float
+
+    def normalised(self, r: FloatArray) -> FloatArray:
+        """Divide r by the ceiling, array of shape (n_voxels,)."""
+        return normalised(r, self.ceiling, self.ceiling_floor)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything that a run found.
+
+    Parameters
+    ----------
+    metrics : dict
+        Scalars by name; the names are a contract (see README).
+    curves : dict
+        Values by layer, from layer 0.
+    scores : DataFrame
+        A row per source, subject, layer and ROI; ``layer`` is missing for the layer chosen on training rows. ``source`` is
+        "model" or the name of a baseline.
+    per_voxel : dict of arrays
+        What voxels.npz holds.
+    voxels : Voxels
+        Where the columns lie.
+    remarks : tuple of str
+        What the user should know.
+    """
+
+    metrics: dict[str, float]
+    curves: dict[str, list[float]]
+    scores: pd.DataFrame
+    per_voxel: dict[str, np.ndarray[Any, Any]]
+    voxels: Voxels
+    remarks: tuple[str, ...] = field(default=())
+
+
+def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataFrame:
+    """Average over the voxels of each subject and ROI, at every layer and at the chosen one.
+
+    Parameters
+    ----------
+    source : str
+        "model" or the name of a baseline.
+    evaluation : Evaluation
+        Its scores.
+    voxels : Voxels
+        Where the columns lie.
+
+    Returns
+    -------
+    DataFrame with the columns `SCORE_COLUMNS`
+    """
+    import pandas as pd
+
+    rows = []
+    by_layer = list(zip(evaluation.test_r, evaluation.test_r2, evaluation.validation_r, strict=True))
+    chosen_validation = np.take_along_axis(evaluation.validation_r, evaluation.layer, axis=0).mean(axis=0)
+    settings = [*enumerate(by_layer), (pd.NA, (evaluation.r, evaluation.r2, chosen_validation))]
+    for layer, (r, r2, validation_r) in settings:
+        r_norm = voxels.normalised(r)
+        for number, subject in enumerate(voxels.subjects):
+            first = int(np.flatnonzero(voxels.owner == number)[0])
+            space = voxels.spaces[subject]
+            for roi, columns in {**space.rois, ALL_VOXELS: np.arange(space.n_voxels)}.items():
+                at = first + columns
+                means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r)]
+                rows.append((source, subject, layer, roi, len(at), int(np.isfinite(r[at]).sum()), *means))
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
+
+
+def alignment_metrics(scores: pd.DataFrame) -> dict[str, float]:
+    """Means over subjects at the chosen layer, with standard errors: ``alignment/…`` and ``baseline/…``.
+
+    Subjects weigh alike, however many voxels each has.
+    """
+    metrics = {}
+    chosen = scores[scores.layer.isna()]
+    for (source, roi), rows in chosen.groupby(["source", "roi"], sort=False):
+        group = "alignment" if source == "model" else f"baseline/{source}"
+        prefix = group if roi == ALL_VOXELS else f"{group}/{roi}"
+        for measure in ("r", "r_norm", "r2"):
+            metrics[f"{prefix}/{measure}"] = _mean(rows[measure].to_numpy())
+        metrics[f"{prefix}/r_se"] = _standard_error(rows["r"].to_numpy())
+    return metrics
+
+
+def layer_curves(scores: pd.DataFrame) -> dict[str, list[float]]:
+    """Means over subjects at each layer: ``layer/r``, ``layer/<ROI>/r`` on test, ``…/validation_r`` on training rows."""
+    curves = {}
+    layers = scores[(scores.source == "model") & scores.layer.notna()]
+    for roi, rows in layers.groupby("roi", sort=False):
+        prefix = "layer" if roi == ALL_VOXELS else f"layer/{roi}"
+        means = rows.groupby("layer")[["r", "r_norm", "validation_r"]].mean()
+        for measure in means:
+            curves[f"{prefix}/{measure}"] = [float(value) for value in means[measure]]
+    return curves
+
+
+def chosen_layers(evaluation: Evaluation, scorable: Sequence[bool] | np.ndarray[Any, Any]) -> dict[str, float]:
+    """The layer most often chosen over folds and voxels, and the least and greatest chosen."""
+    layers = evaluation.layer[:, np.asarray(scorable, dtype=bool)].ravel()
+    return {
+        "layer/chosen": float(np.bincount(layers).argmax()),
+        "layer/chosen_min": float(layers.min()),
+        "layer/chosen_max": float(layers.max()),
+    }
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of the known values, NaN where none is known."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _standard_error(values: FloatArray) -> float:
+    """Standard error of the mean over subjects, NaN for a single one."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -1,0 +1,1 @@
+"""How well predictions fit responses: plain arrays in, plain arrays out."""
