@@ -55,6 +55,8 @@ class Stimulus:
         The elements that get a feature vector, in order: words of a story.
     onset_s, offset_s : arrays of shape (n_units,)
         When each unit starts and ends, in seconds.
+    annotations : mapping of str to array of shape (n_units, n_columns)
+        Known properties of the units by feature space, where the dataset has them.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Stimulus:
     units: tuple[str, ...]
     onset_s: FloatArray
     offset_s: FloatArray
+    annotations: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_units = len(self.units)
@@ -89,6 +92,12 @@ class Stimulus:
                 f"{self.offset_s[at]} s, after a word that began at {self.onset_s[max(at - 1, 0)]} s. "
                 "Times must be finite and in order. Correct the transcript."
             )
+        for name, annotation in self.annotations.items():
+            if annotation.ndim != 2 or len(annotation) != n_units or not np.isfinite(annotation).all():
+                raise DataError(
+                    f"story {self.story!r}: annotation {name!r} has shape {annotation.shape} or values that are not "
+                    f"finite, but there are {n_units} words. One row of numbers per word is needed."
+                )
         blank = [at for at, unit in enumerate(self.units) if not unit.strip()]
         if blank:
             raise DataError(f"story {self.story!r}: word {blank[0]} is empty. Remove it from the transcript.")

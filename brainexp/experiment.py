@@ -43,8 +43,10 @@ from brainexp.registry import (
 from brainexp.result import Result, Voxels, alignment_metrics, chosen_layers, layer_curves, score_table
 from brainexp.score.permutation import block_permutation_p, false_discovery_q
 
-#: Baselines that every dataset offers; a dataset's own nuisance regressors can be named beside them.
+#: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
 BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
+#: All annotations of the stimuli together: what a perfect model of them would reach.
+ALL_ANNOTATIONS = "annotations"
 
 
 @dataclass(frozen=True)
@@ -290,12 +292,14 @@ def recorded(experiment: Experiment) -> Recordings:
     for stimulus, clock in zip(stimuli, clocks, strict=True):
         require_words_inside(stimulus, clock, first)
     known = tuple(subjects[first][0].nuisance)
+    annotated = (*stimuli[0].annotations, ALL_ANNOTATIONS) if stimuli[0].annotations else ()
+    offered = (*BASELINES, *known, *annotated)
     for name in experiment.encoder.nuisance:
         if name not in known:
             raise ConfigError(f"unknown nuisance regressor {name!r} in encoder.nuisance.{did_you_mean(name, known)}")
     for name in experiment.baselines:
-        if name not in (*BASELINES, *known):
-            raise ConfigError(f"unknown baseline {name!r} in baselines.{did_you_mean(name, (*BASELINES, *known))}")
+        if name not in offered:
+            raise ConfigError(f"unknown baseline {name!r} in baselines.{did_you_mean(name, offered)}")
     rows = tuple(kept_rows(clock, source.trim_start_s, source.trim_stop_s) for clock in clocks)
     return Recordings(stimuli=stimuli, subjects=subjects, clocks=clocks, rows=rows)
 
@@ -440,7 +444,7 @@ def baseline(
     Parameters
     ----------
     name : str
-        One of `BASELINES`, or a nuisance regressor of the dataset.
+        One of `BASELINES`, an annotation of the stimuli or all of them, or a nuisance regressor of the dataset.
     experiment, recordings, target, folds
         As for the model.
     """
@@ -454,6 +458,11 @@ def baseline(
             for stimulus, clock in zip(recordings.stimuli, recordings.clocks, strict=True)
         ]
         return score(experiment.encoder, [lambda: recordings.stacked(per_run)], target)
+    first = recordings.stimuli[0].annotations
+    if name in first or name == ALL_ANNOTATIONS:
+        spaces = list(first) if name == ALL_ANNOTATIONS else [name]
+        known = {one.story: np.hstack([one.annotations[space] for space in spaces])[None] for one in recordings.stimuli}
+        return score(experiment.encoder, layer_designs(experiment, recordings, known), target)
     own = [recordings.stacked([run.nuisance[name] for run in runs]) for runs in recordings.subjects.values()]
     return side_by_side(
         [
