@@ -69,7 +69,7 @@ class ArrayCache:
             if file_digest(folder / "values.npy") != entry["sha256"]:
                 raise ValueError("the file's digest differs from the recorded one")
             return np.load(folder / "values.npy", mmap_mode="r"), entry["facts"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("cache entry %s is broken (%s); it is computed again.", folder, error)
             shutil.rmtree(folder)
             return None
@@ -101,11 +101,8 @@ class ArrayCache:
             del values
             entry = {"key": key, "sha256": file_digest(temporary / "values.npy"), "facts": facts}
             (temporary / "entry.json").write_text(json.dumps(entry, indent=1))
-            try:
+            if self.get(key) is None:  # else another job finished the same entry first: its copy is as good
                 temporary.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another job finished the same entry first: its copy is as good
-                    raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         stored = self.get(key)

@@ -83,7 +83,7 @@ class Stimulus:
             ~np.isfinite(self.onset_s)
             | ~np.isfinite(self.offset_s)
             | (self.offset_s < self.onset_s)
-            | (np.diff(self.onset_s, prepend=self.onset_s[0]) < 0)
+            | (self.onset_s < np.concatenate([self.onset_s[:1], self.onset_s[:-1]]))
         )
         if wrong.size:
             at = int(wrong[0])
@@ -208,8 +208,8 @@ class Space:
         for roi, columns in self.rois.items():
             if len(columns) == 0 or columns.min() < 0 or columns.max() >= self.n_voxels:
                 raise DataError(
-                    f"ROI {roi!r} has {len(columns)} columns outside or inside 0..{self.n_voxels - 1}. "
-                    "Each ROI needs at least one column of the responses."
+                    f"ROI {roi!r} must name at least one of the columns 0..{self.n_voxels - 1}, and no other; "
+                    f"it names {len(columns)} columns."
                 )
         if self.kind == "volume" and (self.mask is None or self.affine is None or self.mask.sum() != self.n_voxels):
             raise DataError(f"a volume needs an affine and a mask with {self.n_voxels} true voxels.")
@@ -219,7 +219,7 @@ class Space:
             raise DataError("a surface needs the name of its mesh, such as 'fsaverage5'.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
     """Rows of one cross-validation fold.
 

@@ -119,7 +119,7 @@ def evaluated(
             test_r[layer, at, known] = pearson_r(responses[fold.test], guess)
             test_r2[layer, at, known] = r_squared(responses[fold.test], guess)
             merit = _group_mean(fitted.validation_r, group)
-            better = merit > best[at]
+            better = (merit > best[at]) | (layer == 0)
             best[at, better] = merit[better]
             columns = known[better]
             layer_of[at, columns] = layer
@@ -183,9 +183,10 @@ def _groups(layer_choice: str, subject: IntArray) -> IntArray:
 
 
 def _group_mean(values: FloatArray, group: IntArray) -> FloatArray:
-    """Mean of each voxel's group, array of shape (n_voxels,)."""
+    """Mean of each voxel's group, array of shape (n_voxels,); -inf where no voxel of the group is known."""
     known = np.isfinite(values)
     sums = np.bincount(group, weights=np.where(known, values, 0.0))
     counts = np.bincount(group, weights=known.astype(float))
-    mean: FloatArray = (sums / np.maximum(counts, 1))[group]
+    # A layer of which nothing is known must not win over one that predicts badly.
+    mean: FloatArray = np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)[group]
     return mean

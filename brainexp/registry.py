@@ -52,7 +52,10 @@ class Registry(Generic[Member]):
 
         def add(member: type[Validated]) -> type[Validated]:
             holder = self._members.get(name)
-            if holder is not None and holder.__qualname__ != member.__qualname__:
+            if holder is not None and (holder.__module__, holder.__qualname__) != (
+                member.__module__,
+                member.__qualname__,
+            ):
                 raise ConfigError(
                     f"{self.group} {name!r} is already registered by {holder.__module__}.{holder.__qualname__}; "
                     f"{member.__module__}.{member.__qualname__} needs another name."
@@ -165,6 +168,8 @@ def plain_fields(component: Any) -> dict[str, Any]:
 
 def did_you_mean(name: str, known: Any) -> str:
     """Return a sentence that names the nearest known name, if any is near, and all known ones."""
+    if not known:
+        return " It has none."
     near = get_close_matches(name, list(known), n=1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     return f"{guess} Known: {', '.join(sorted(known))}."

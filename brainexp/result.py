@@ -159,4 +159,5 @@ def _mean(values: FloatArray) -> float:
 
 def _standard_error(values: FloatArray) -> float:
     """Standard error of the mean over subjects, NaN for a single one."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    known = values[np.isfinite(values)]
+    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")

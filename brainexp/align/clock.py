@@ -20,7 +20,7 @@ def require_words_inside(stimulus: Stimulus, clock: Clock, subject: str) -> None
     subject : str
         Whose recording, for the message.
     """
-    outside = np.flatnonzero((stimulus.midpoint_s < clock.start_s) | (stimulus.midpoint_s > clock.end_s))
+    outside = np.flatnonzero((stimulus.midpoint_s < clock.start_s) | (stimulus.midpoint_s >= clock.end_s))
     if outside.size:
         at = int(outside[0])
         raise DataError(

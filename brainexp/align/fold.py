@@ -11,6 +11,8 @@ from brainexp.errors import ConfigError
 
 #: One test fold, one validation fold, one to train on.
 MIN_FOLDS = 3
+#: Fewer rows have no correlation worth the name.
+MIN_ROWS = 3
 
 
 def folds_of_runs(run_lengths: Sequence[int], n_folds: int) -> tuple[Fold, ...]:
@@ -61,7 +63,7 @@ def folds_of_blocks(run_lengths: Sequence[int], n_folds: int, gap_trs: int) -> t
     Raises
     ------
     ConfigError
-        If blocks are not longer than the gap, or there are fewer than three folds.
+        If gaps leave too little to fit or to validate on, or there are fewer than three folds.
     """
     _check(n_folds)
     shortest = min(run_lengths) // n_folds
@@ -72,7 +74,13 @@ def folds_of_blocks(run_lengths: Sequence[int], n_folds: int, gap_trs: int) -> t
         )
     run = np.repeat(np.arange(len(run_lengths)), run_lengths)
     block = np.concatenate([np.arange(length) * n_folds // length for length in run_lengths])
-    return _folds(block, run, gap_trs)
+    folds = _folds(block, run, gap_trs)
+    if any(len(rows) < MIN_ROWS for fold in folds for pair in fold.inner for rows in pair):
+        raise ConfigError(
+            f"split.folds={n_folds} with a gap of {gap_trs} TRs leaves fewer than {MIN_ROWS} TRs to fit or to validate on: "
+            f"the gap is too long for blocks of {shortest} TRs. Use other split.folds, or shorter delays."
+        )
+    return folds
 
 
 def _check(n_folds: int) -> None:

@@ -25,7 +25,8 @@ def residual(responses: FloatArray, nuisance: FloatArray, train: IntArray) -> Fl
         All rows, held-out ones by the weights of the training rows.
     """
     design = np.column_stack([nuisance, np.ones(len(nuisance))])
-    scale = np.maximum(np.abs(design[train]).max(axis=0), np.finfo(float).tiny)  # regressors differ by orders
+    peak = np.abs(design[train]).max(axis=0)
+    scale = np.where(peak > 0, peak, 1.0)  # regressors differ by orders of magnitude
     weights, *_ = np.linalg.lstsq(design[train] / scale, responses[train], rcond=None)
     rest: FloatArray = responses - (design / scale) @ weights
     return rest

@@ -9,10 +9,11 @@ from typing import Literal
 
 import numpy as np
 
+from brainexp.align.trend import without_trend
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus
 from brainexp.dataset.subjects import chosen
 from brainexp.dataset.textfile import numeric_table, require_file, require_folder, words_of_textgrid
-from brainexp.errors import DataError
+from brainexp.errors import ConfigError, DataError
 from brainexp.registry import DATASETS
 from brainexp.score.ceiling import inter_subject_correlation
 
@@ -38,6 +39,8 @@ SUBJECTS = tuple(
     f"s{number}"
     for number in (18, 22, 23, 24, 26, 28, 30, 31, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53)
 )  # fmt: skip
+#: Beyond this, a polynomial would remove the response to the story.
+MAX_DETREND_ORDER = 20
 HOW_TO_GET = (
     "Download the release of Brennan et al. (2016) from the authors' page (doi:10.1016/j.bandl.2016.04.008), so that "
     "dataset.root holds alice_data_shared/ and alice_stim_shared/."
@@ -57,6 +60,9 @@ class Alice:
         Who is analysed.
     radius_mm : {6, 10}
         Radius of the spheres over which the authors averaged.
+    detrend_order : int or None
+        Polynomial of time removed from each time course beforehand; it is fitted to the whole run (see
+        `brainexp.align.trend.without_trend`). None removes nothing.
     trim_start_s, trim_stop_s : float
         Seconds cut from the edges of the run.
     """
@@ -64,8 +70,15 @@ class Alice:
     root: str | None = None
     subjects: str | tuple[str, ...] = "all"
     radius_mm: Literal[6, 10] = 6
+    detrend_order: int | None = None
     trim_start_s: float = 0.0
     trim_stop_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.detrend_order is not None and not 0 <= self.detrend_order < MAX_DETREND_ORDER:
+            raise ConfigError(
+                f"dataset 'alice': detrend_order must lie in 0..{MAX_DETREND_ORDER - 1} or be null, got {self.detrend_order}"
+            )
 
     def facts(self) -> Facts:
         """Return what a correct copy holds."""
@@ -138,7 +151,8 @@ class Alice:
 
     def _time_courses(self, subject: str) -> FloatArray:
         path = self._folder / "alice_data_shared" / f"{self.radius_mm}mm" / f"{subject}-timecourses.txt"
-        return numeric_table(path, (N_TRS, len(ROIS)), HOW_TO_GET)
+        values = numeric_table(path, (N_TRS, len(ROIS)), HOW_TO_GET)
+        return values if self.detrend_order is None else without_trend(values, self.detrend_order)
 
     def _motion(self, subject: str) -> FloatArray:
         """Six movement parameters, the volumes dropped that the time courses lack."""

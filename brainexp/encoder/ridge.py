@@ -85,6 +85,8 @@ class Ridge:
         varying = scale > 1e-8 * np.abs(features).max(axis=0, initial=0.0)
         scaling = Scaling(mean=features.mean(axis=0)[varying], scale=scale[varying], varying=varying)
         scaled = scaling.apply(features)
+        if not varying.any():
+            return _mean_only(scaling, responses)
         options: dict[str, Any] = {
             "alphas": np.array(self.alphas),
             "cv": list(inner),
@@ -157,6 +159,12 @@ class FittedRidge:
     def predict(self, features: FloatArray) -> FloatArray:
         """Return predicted responses, array of shape (n_trs, n_voxels)."""
         return self.scaling.apply(features) @ self.coefficients + self.intercept
+
+
+def _mean_only(scaling: Scaling, responses: FloatArray) -> FittedRidge:
+    """Predict the mean of the training rows, for no feature varies; a constant prediction has no r."""
+    unknown = np.full(responses.shape[1], np.nan)
+    return FittedRidge(scaling, np.zeros((0, len(unknown))), responses.mean(axis=0), unknown, unknown)
 
 
 @contextmanager

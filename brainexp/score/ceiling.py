@@ -41,4 +41,5 @@ def normalised(r: FloatArray, ceiling: FloatArray, floor: float) -> FloatArray:
     -------
     array of shape (n_voxels,)
     """
-    return r / np.where(ceiling >= floor, ceiling, np.nan)
+    ratio: FloatArray = r / np.where((ceiling >= floor) & (ceiling > 0), ceiling, np.nan)
+    return ratio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brainexp.containers import FloatArray
 
@@ -14,11 +15,16 @@ def standardised(values: FloatArray) -> FloatArray:
     ----------
     values : array of shape (n_trs, n_voxels)
     """
-    centred = values - values.mean(axis=0)
+    centred = values - values.mean(axis=0, dtype=float)
     norm = np.sqrt((centred**2).sum(axis=0))
-    constant = norm <= 1e-12 * np.sqrt(len(values)) * np.abs(values).max(axis=0, initial=0.0)
-    scaled: FloatArray = centred / np.where(constant, np.nan, norm)
+    scaled: FloatArray = centred / np.where(_constant(values), np.nan, norm)
     return scaled
+
+
+def _constant(values: FloatArray) -> NDArray[np.bool_]:
+    """Columns that do not vary by more than rounding."""
+    rounding = np.finfo(values.dtype).eps * np.abs(values).max(axis=0, initial=0.0)
+    return np.asarray(np.ptp(values, axis=0) <= 4 * rounding)
 
 
 def pearson_r(observed: FloatArray, predicted: FloatArray) -> FloatArray:
@@ -51,5 +57,5 @@ def r_squared(observed: FloatArray, predicted: FloatArray) -> FloatArray:
     """
     error = ((observed - predicted) ** 2).sum(axis=0)
     spread = ((observed - observed.mean(axis=0)) ** 2).sum(axis=0)
-    r2: FloatArray = 1 - error / np.where(spread == 0, np.nan, spread)
+    r2: FloatArray = 1 - error / np.where(_constant(observed), np.nan, spread)
     return r2

@@ -1,0 +1,56 @@
+"""Hydra composes every option of every group, and the sections name the fields they fill."""
+
+import dataclasses
+
+import pytest
+
+from brainexp.experiment import Align, Experiment, Scoring, Split
+from brainexp.registry import REGISTRIES
+from tests.conftest import CONF
+
+CHOICES = [
+    (folder.name, path.stem)
+    for folder in sorted(CONF.iterdir())
+    if folder.name in REGISTRIES
+    for path in folder.glob("*.yaml")
+]
+PRESETS = [name for group, name in CHOICES if group == "model" and name not in ("local", "transformer")]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_builds(composed, group, choice):
+    path = ["model.path=somewhere"] if choice in ("local", "transformer") else []
+
+    config = composed(f"{group}=[{choice}]" if group == "probe" else f"{group}={choice}", *path)
+
+    options = config[group][choice] if group == "probe" else config[group]
+    assert REGISTRIES[group].options(REGISTRIES[group].build(options)) == options
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_model_presets_declare_how_many_blocks_they_have(composed, preset):
+    model = composed(f"model={preset}")["model"]
+
+    assert model["blocks"] >= 6
+    assert model["path"].count("/") == 1
+
+
+@pytest.mark.parametrize(("section", "kind"), [("align", Align), ("split", Split), ("scoring", Scoring)])
+def test_sections_hold_the_defaults_of_their_class(composed, section, kind):
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in composed()[section].items()}
+
+    assert kind(**values) == kind()
+    assert values.keys() == {field.name for field in dataclasses.fields(kind)}
+
+
+def test_the_default_config_builds_an_experiment(composed):
+    built = Experiment.from_config(composed())
+
+    assert type(built.dataset).__name__ == "Passage"
+    assert built.baselines == ("word_rate", "position", "autocorrelation", "untrained")
+
+
+def test_two_probes_can_be_asked_for_at_once_without_mixing(composed):
+    config = composed("probe=[word_length]")
+
+    assert config["probe"]["word_length"]["folds"] == 3

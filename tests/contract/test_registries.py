@@ -1,0 +1,77 @@
+"""What every component owes, whoever wrote it."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+import brainexp.experiment  # noqa: F401  registers all members
+from brainexp import interfaces
+from brainexp.registry import REGISTRIES
+from tests.conftest import CONF
+
+MEMBERS = [(group, name) for group, registry in REGISTRIES.items() for name in registry.names()]
+PROTOCOLS = {group: getattr(interfaces, group.capitalize()) for group in REGISTRIES}
+
+
+def yaml_options(group, name):
+    options = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    return {key: "somewhere" if value == "???" else value for key, value in options.items() if key != "defaults"}
+
+
+@pytest.mark.parametrize(("group", "name"), MEMBERS)
+def test_yaml_lists_exactly_the_fields(group, name):
+    fields = {field.name for field in dataclasses.fields(REGISTRIES[group].member(name))}
+
+    assert yaml_options(group, name).keys() == fields | {"name"}
+
+
+@pytest.mark.parametrize(("group", "name"), MEMBERS)
+def test_yaml_holds_the_defaults_of_the_class(group, name):
+    built = REGISTRIES[group].build(yaml_options(group, name))
+
+    for field in dataclasses.fields(built):
+        if field.default is not dataclasses.MISSING:
+            assert getattr(built, field.name) == field.default, field.name
+
+
+@pytest.mark.parametrize(("group", "name"), MEMBERS)
+def test_build_of_options_is_the_identity(group, name):
+    registry = REGISTRIES[group]
+    built = registry.build(yaml_options(group, name))
+
+    assert registry.build(registry.options(built)) == built
+
+
+@pytest.mark.parametrize(("group", "name"), MEMBERS)
+def test_components_are_frozen_documented_and_serve_their_protocol(group, name):
+    built = REGISTRIES[group].build(yaml_options(group, name))
+
+    assert type(built).__doc__
+    assert isinstance(built, PROTOCOLS[group])
+    for field in dataclasses.fields(built):
+        assert f"{field.name}" in type(built).__doc__, f"{field.name} is not documented"
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(built, field.name, None)
+
+
+@pytest.mark.parametrize(("group", "name"), MEMBERS)
+def test_the_three_mirrors_agree(group, name):
+    package = CONF.parent / "brainexp" / group
+
+    assert (package / f"{name}.py").is_file()
+    assert (CONF.parent / "tests" / group / f"test_{name}.py").is_file()
+
+
+def test_plugins_come_by_entry_point(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from brainexp import registry
+
+    found = [EntryPoint("mine", "no_such_module_of_mine", "brainexp.plugins")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: found if group == "brainexp.plugins" else [])
+
+    with pytest.raises(
+        registry.ConfigError, match=r"plugin 'mine' \(no_such_module_of_mine\) cannot be imported.*uninstall"
+    ):
+        registry.load_plugins()

@@ -1,0 +1,45 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainexp.report.figures import layer_curve, roi_bars
+from brainexp.result import SCORE_COLUMNS
+
+
+@pytest.fixture
+def scores():
+    rows = [
+        (source, subject, layer, roi, 5, 5, 0.1 * (layer if layer is not pd.NA else 9) + 0.01 * at, 0.2, 0.0, 0.05)
+        for source in ("model", "untrained", "word_rate")
+        for at, subject in enumerate(("a", "b"))
+        for layer in (0, 1, 2, pd.NA)
+        for roi in ("IFG", "all")
+    ]
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
+
+
+def test_the_curve_shows_the_mean_over_subjects_at_each_layer(scores):
+    figure = layer_curve(scores)
+
+    held_out = figure.axes[0].lines[0]
+    np.testing.assert_array_equal(held_out.get_xdata(), [0, 1, 2])
+    np.testing.assert_allclose(held_out.get_ydata(), [0.005, 0.105, 0.205])
+    assert [panel.get_title() for panel in figure.axes] == ["IFG", "all voxels"]
+
+
+def test_bars_show_the_chosen_layer_with_a_point_per_subject(scores):
+    figure = roi_bars(scores)
+
+    (panel,) = figure.axes
+    heights = [
+        bar.get_height() for container in panel.containers if hasattr(container, "patches") for bar in container.patches
+    ]
+    np.testing.assert_allclose(heights, [0.905] * 6)
+    points = [line for line in panel.lines if line.get_marker() == "."]
+    np.testing.assert_allclose(points[0].get_ydata(), [0.9, 0.91])
+
+
+def test_a_single_subject_is_drawn_without_error_bars(scores):
+    figure = roi_bars(scores[scores.subject == "a"])
+
+    assert len(figure.axes) == 1

@@ -1,0 +1,191 @@
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from brainexp.containers import Clock, Features, Fold, Responses, Space, Stimulus
+from brainexp.errors import BrainexpError, DataError
+
+CLOCK = Clock(start_s=10.0, tr_s=2.0, n_trs=5)
+AFFINE = np.eye(4)
+
+
+def stimulus(onset_s=(0.0, 1.0, 2.0), offset_s=(0.5, 1.5, 2.5), units=("a", "sly", "fox")) -> Stimulus:
+    return Stimulus(story="fable", units=units, onset_s=np.array(onset_s), offset_s=np.array(offset_s))
+
+
+def responses(values: np.ndarray, **nuisance: np.ndarray) -> Responses:
+    return Responses(subject="s1", story="fable", values=values, clock=CLOCK, nuisance=nuisance)
+
+
+def test_a_clock_knows_its_end_and_the_middle_of_each_tr():
+    assert CLOCK.end_s == 20.0
+    np.testing.assert_allclose(CLOCK.midpoints_s(), [11, 13, 15, 17, 19])
+
+
+def test_a_stimulus_knows_the_middle_of_each_word():
+    np.testing.assert_allclose(stimulus().midpoint_s, [0.25, 1.25, 2.25])
+
+
+def test_words_may_overlap_begin_together_and_last_no_time():
+    told = stimulus(onset_s=(1.0, 1.0, 2.0), offset_s=(3.0, 1.0, 2.0))
+
+    np.testing.assert_allclose(told.midpoint_s, [2.0, 1.0, 2.0])
+
+
+def test_a_story_without_words_is_refused():
+    with pytest.raises(DataError, match=r"story 'fable' has no words\. Check its transcript\."):
+        stimulus((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("onset_s", "offset_s", "said"),
+    [
+        ((0.0, 1.0), (0.5, 1.5, 2.5), r"3 words but \(2,\) onsets and \(3,\) offsets"),
+        ((0.0, 1.0, 2.0), (0.5, 1.5), r"3 words but \(3,\) onsets and \(2,\) offsets"),
+        (((0.0,), (1.0,), (2.0,)), (0.5, 1.5, 2.5), r"3 words but \(3, 1\) onsets"),
+    ],
+)
+def test_each_word_needs_one_onset_and_one_offset(onset_s, offset_s, said):
+    with pytest.raises(DataError, match=rf"story 'fable' has {said}.*Each word needs one of each\."):
+        stimulus(onset_s, offset_s)
+
+
+def test_a_word_before_its_predecessor_is_refused_in_words():
+    expected = (
+        "story 'fable': word 2 ('fox') runs from 0.5 s to 2.5 s, after a word that began at 1.0 s. "
+        "Times must be finite and in order. Correct the transcript."
+    )
+
+    with pytest.raises(DataError, match=re.escape(expected)):
+        stimulus(onset_s=(0.0, 1.0, 0.5))
+
+
+def test_a_word_that_ends_before_it_starts_is_refused():
+    with pytest.raises(DataError, match=r"word 1 \('sly'\) runs from 1\.0 s to 0\.9 s"):
+        stimulus(offset_s=(0.5, 0.9, 2.5))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_times_that_are_not_finite_are_refused(wrong, at):
+    onset_s, offset_s = [0.0, 1.0, 2.0], [0.5, 1.5, 2.5]
+    onset_s[at] = wrong
+
+    with pytest.raises(DataError, match="Times must be finite and in order"):
+        stimulus(onset_s=onset_s)
+
+    offset_s[at] = wrong
+    with pytest.raises(DataError, match=rf"word {at} .* to (nan|inf|-inf) s"):
+        stimulus(offset_s=offset_s)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_an_empty_word_is_refused(blank):
+    with pytest.raises(DataError, match=r"story 'fable': word 1 is empty\. Remove it from the transcript\."):
+        stimulus(units=("a", blank, "fox"))
+
+
+def test_responses_may_have_nan_and_keep_it():
+    values = np.full((5, 2), np.nan)
+
+    kept = responses(values, motion=np.zeros((5, 6))).values
+
+    assert np.isnan(kept).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (6, 2), (5,), (5, 2, 2)])
+def test_responses_need_one_row_per_tr(shape):
+    expected = (
+        f"subject 's1', story 'fable': responses have shape {shape}, but the clock has 5 TRs. One row per TR is needed."
+    )
+
+    with pytest.raises(DataError, match=re.escape(expected)):
+        responses(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (5,)])
+def test_nuisance_regressors_need_one_row_per_tr(shape):
+    expected = (
+        f"subject 's1', story 'fable': nuisance 'motion' has shape {shape}, but there are 5 TRs. "
+        "One row per TR is needed."
+    )
+
+    with pytest.raises(DataError, match=re.escape(expected)):
+        responses(np.zeros((5, 2)), motion=np.zeros(shape))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_nuisance_regressors_must_be_finite(wrong):
+    broken = np.zeros((5, 2))
+    broken[3, 1] = wrong
+
+    with pytest.raises(DataError, match=r"nuisance 'motion' has NaN or infinite values\. Repair its file\."):
+        responses(np.zeros((5, 2)), pulse=np.zeros((5, 1)), motion=broken)
+
+
+def test_features_show_their_shape_and_not_their_data():
+    features = Features(story="fable", values=np.zeros((13, 3, 768), np.float32))
+
+    assert repr(features) == "Features(story='fable', shape=(13, 3, 768), dtype=float32)"
+
+
+@pytest.mark.parametrize("columns", [[], [-1], [0, 4], [7]])
+def test_a_roi_needs_columns_of_the_responses(columns):
+    roi = {"IFG": np.array([0]), "A1": np.array(columns, dtype=int)}
+
+    with pytest.raises(DataError, match=r"ROI 'A1' must name at least one of the columns 0..3, and no other; it names"):
+        Space(kind="surface", n_voxels=4, rois=roi, mesh="fsaverage5")
+
+
+@pytest.mark.parametrize(
+    ("mask", "affine"),
+    [(None, AFFINE), (np.ones((2, 2, 1), bool), None), (np.ones((2, 2, 2), bool), AFFINE), (None, None)],
+)
+def test_a_volume_needs_an_affine_and_a_mask_of_its_voxels(mask, affine):
+    with pytest.raises(DataError, match=r"a volume needs an affine and a mask with 4 true voxels\."):
+        Space(kind="volume", n_voxels=4, rois={}, mask=mask, affine=affine)
+
+
+@pytest.mark.parametrize("coordinates_mm", [None, np.zeros((3, 3)), np.zeros((4, 2))])
+def test_a_space_of_rois_needs_a_coordinate_each(coordinates_mm):
+    with pytest.raises(DataError, match=r"a space of ROIs needs coordinates of shape \(4, 3\), in mm\."):
+        Space(kind="rois", n_voxels=4, rois={}, coordinates_mm=coordinates_mm)
+
+
+def test_a_surface_needs_a_mesh():
+    with pytest.raises(DataError, match=r"a surface needs the name of its mesh, such as 'fsaverage5'\."):
+        Space(kind="surface", n_voxels=4, rois={})
+
+
+def test_spaces_of_each_kind_are_made_from_what_they_need():
+    roi = {"A1": np.array([0, 3])}
+
+    spaces = [
+        Space(kind="volume", n_voxels=4, rois=roi, mask=np.ones((2, 2, 1), bool), affine=AFFINE),
+        Space(kind="rois", n_voxels=4, rois=roi, coordinates_mm=np.zeros((4, 3))),
+        Space(kind="surface", n_voxels=4, rois=roi, mesh="fsaverage5"),
+    ]
+
+    assert [space.kind for space in spaces] == ["volume", "rois", "surface"]
+
+
+def test_containers_cannot_be_changed_after_they_were_checked():
+    told = stimulus()
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        told.units = ()
+
+
+def test_containers_of_arrays_are_equal_to_themselves_alone():
+    fold = Fold(train=np.arange(3), test=np.arange(3, 5), inner=())
+    other = Fold(train=np.arange(3), test=np.arange(3, 5), inner=())
+
+    assert stimulus() != stimulus()
+    assert fold == fold  # noqa: PLR0124
+    assert fold != other
+
+
+def test_a_mistake_in_the_data_is_one_that_the_user_can_mend():
+    assert issubclass(DataError, BrainexpError)

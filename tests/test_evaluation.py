@@ -1,0 +1,288 @@
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import r2_score
+
+from brainexp.align.fold import folds_of_blocks
+from brainexp.encoder.ridge import Ridge
+from brainexp.evaluation import Evaluation, Target, evaluated, scorable_voxels, side_by_side
+
+ENCODER = Ridge(alphas=(1.0, 10.0, 100.0, 1000.0))
+N_ROWS, N_LAYERS = 90, 3
+FOLDS = folds_of_blocks((N_ROWS,), n_folds=3, gap_trs=2)
+PER_VOXEL = ("validation_r", "test_r", "test_r2", "layer", "penalty", "r", "r2")
+
+
+def layers() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((N_ROWS, 6)) for _ in range(N_LAYERS)]
+
+
+def responses_of(planted, noise: float = 1.0) -> np.ndarray:
+    """One voxel per entry, which names the layer it follows; None follows nothing."""
+    rng = np.random.default_rng(1)
+    features = layers()
+    columns = [
+        (0.0 if layer is None else features[layer] @ rng.standard_normal(6)) + noise * rng.standard_normal(N_ROWS)
+        for layer in planted
+    ]
+    return np.column_stack(columns)
+
+
+def target_of(values: np.ndarray, subject=None) -> Target:
+    owner = np.zeros(values.shape[1], int) if subject is None else np.array(subject)
+    return Target([values] * len(FOLDS), owner, scorable_voxels(values, FOLDS))
+
+
+def evaluate(target: Target, layer_choice="voxel", features=None) -> Evaluation:
+    designs = [lambda design=design: design for design in (layers() if features is None else features)]
+    return evaluated(ENCODER, designs, target, FOLDS, layer_choice, "test")
+
+
+def changed_test_rows(values: np.ndarray, at: int) -> np.ndarray:
+    changed = values.copy()
+    changed[FOLDS[at].test] = 50.0 * np.random.default_rng(7).standard_normal(changed[FOLDS[at].test].shape)
+    return changed
+
+
+@pytest.mark.parametrize("layer_choice", ["model", "subject", "voxel"])
+@pytest.mark.parametrize("at", range(len(FOLDS)))
+def test_held_out_responses_never_change_the_layer_penalty_or_prediction_of_their_fold(layer_choice, at):
+    values = responses_of([0, 1, 2, None, 1, 2])
+    subject = [0, 0, 0, 1, 1, 1]
+
+    before = evaluate(target_of(values, subject), layer_choice)
+    after = evaluate(target_of(changed_test_rows(values, at), subject), layer_choice)
+
+    np.testing.assert_array_equal(after.layer[at], before.layer[at])
+    np.testing.assert_array_equal(after.penalty[at], before.penalty[at])
+    np.testing.assert_array_equal(after.predicted[at], before.predicted[at])
+    assert (after.r != before.r).all()  # the scores of the fold did change
+
+
+def test_responses_that_are_trained_on_do_change_the_predictions_of_the_other_folds():
+    values = responses_of([0, 1, 2, None])
+
+    before, after = evaluate(target_of(values)), evaluate(target_of(changed_test_rows(values, 0)))
+
+    for other in (1, 2):
+        assert (after.predicted[other] != before.predicted[other]).any(axis=0).all()
+
+
+@pytest.mark.parametrize("at", range(len(FOLDS)))
+def test_held_out_features_never_change_the_layer_or_penalty_of_their_fold(at):
+    values = responses_of([0, 1, 2, None])
+    features = layers()
+    for layer in features:
+        layer[FOLDS[at].test] += 5.0
+
+    before, after = evaluate(target_of(values)), evaluate(target_of(values), features=features)
+
+    np.testing.assert_array_equal(after.layer[at], before.layer[at])
+    np.testing.assert_array_equal(after.penalty[at], before.penalty[at])
+
+
+def test_rows_of_the_gap_are_neither_trained_nor_tested_on():
+    values = responses_of([0, 1, 2])
+    first = FOLDS[0]
+    gap = np.setdiff1d(np.arange(N_ROWS), np.union1d(first.train, first.test))
+    changed = values.copy()
+    changed[gap] += 100.0
+
+    before, after = evaluate(target_of(values)), evaluate(target_of(changed))
+
+    assert gap.size == 2
+    np.testing.assert_array_equal(after.predicted[0], before.predicted[0])
+    np.testing.assert_array_equal(after.observed[0], before.observed[0])
+
+
+def test_one_layer_for_the_model_is_the_one_that_most_voxels_follow():
+    found = evaluate(target_of(responses_of([1, 1, 1, 2, None])), "model")
+
+    assert (found.layer == 1).all()
+
+
+def test_each_subject_has_the_layer_that_was_planted():
+    subject = [0, 0, 1, 1, 2, 2]
+
+    found = evaluate(target_of(responses_of([2, 2, 0, 0, 1, 1]), subject), "subject")
+
+    np.testing.assert_array_equal(found.layer, np.tile([2, 2, 0, 0, 1, 1], (len(FOLDS), 1)))
+
+
+def test_within_a_subject_the_layer_is_the_same_even_where_a_voxel_follows_another():
+    subject = [0, 0, 0, 1, 1, 1]
+
+    found = evaluate(target_of(responses_of([2, 2, 0, 0, 0, 1]), subject), "subject")
+
+    np.testing.assert_array_equal(found.layer, np.tile([2, 2, 2, 0, 0, 0], (len(FOLDS), 1)))
+
+
+def test_each_voxel_has_the_layer_that_was_planted():
+    found = evaluate(target_of(responses_of([2, 0, 1, 1, 0, 2])), "voxel")
+
+    np.testing.assert_array_equal(found.layer, np.tile([2, 0, 1, 1, 0, 2], (len(FOLDS), 1)))
+    assert (found.r > 0.5).all()
+
+
+def test_the_layer_chosen_is_that_of_the_highest_validation_r_and_not_of_the_highest_test_r():
+    values = responses_of([None] * 30)
+
+    found = evaluate(target_of(values), "voxel")
+
+    chosen = np.take_along_axis(found.test_r, found.layer, axis=0).mean(axis=0)
+    assert abs(chosen.mean()) < 0.1
+    assert found.test_r.max(axis=0).mean() > 0.05  # what choosing on the test would have reported
+
+
+def test_noise_scores_about_zero_at_every_layer():
+    found = evaluate(target_of(responses_of([None] * 60)))
+
+    assert np.abs(found.test_r.mean(axis=1)).max() < 0.1
+    assert abs(found.r.mean()) < 0.1
+    assert found.r2.mean() < 0.05
+
+
+def test_scores_and_predictions_equal_those_of_scikit_learns_ridge_at_the_chosen_layer_and_penalty():
+    values = responses_of([0, 1, 2, None])
+    features = layers()
+
+    found = evaluate(target_of(values))
+
+    r, r2 = np.empty((3, 4)), np.empty((3, 4))
+    for at, fold in enumerate(FOLDS):
+        for voxel in range(4):
+            design = features[found.layer[at, voxel]]
+            scaled = (design - design[fold.train].mean(axis=0)) / design[fold.train].std(axis=0)
+            ridge = SklearnRidge(alpha=found.penalty[at, voxel]).fit(scaled[fold.train], values[fold.train, voxel])
+            predicted = ridge.predict(scaled[fold.test])
+            np.testing.assert_allclose(found.predicted[at][:, voxel], predicted, rtol=1e-4, atol=1e-5)
+            r[at, voxel] = pearsonr(values[fold.test, voxel], predicted)[0]
+            r2[at, voxel] = r2_score(values[fold.test, voxel], predicted)
+    np.testing.assert_allclose(found.r, r.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(found.r2, r2.mean(axis=0), atol=1e-4)
+
+
+def test_the_curve_at_a_layer_is_the_mean_r_over_folds_of_that_layer_alone():
+    values = responses_of([0, 1, 2, None])
+
+    together = evaluate(target_of(values))
+    alone = evaluate(target_of(values), features=[layers()[1]])
+
+    np.testing.assert_allclose(together.test_r[1], alone.r, atol=1e-6)
+    np.testing.assert_allclose(together.validation_r[1], alone.validation_r[0], atol=1e-6)
+    assert (alone.layer == 0).all()
+
+
+def test_the_first_of_equal_layers_is_chosen():
+    design = layers()[0]
+
+    found = evaluate(target_of(responses_of([0, 0, None])), features=[design, design.copy()])
+
+    assert (found.layer == 0).all()
+
+
+def test_a_layer_that_is_constant_never_beats_one_that_varies():
+    features = [np.ones((N_ROWS, 6)), layers()[1]]
+
+    found = evaluate(target_of(responses_of([None] * 12)), features=features)
+
+    assert (found.validation_r[1] < 0).any()  # where the varying layer is worse than nothing
+    assert (found.layer == 1).all()
+    assert np.isfinite(found.r).all()
+
+
+def test_each_layer_is_made_once():
+    made = []
+
+    def design_of(layer: int):
+        def design() -> np.ndarray:
+            made.append(layer)
+            return layers()[layer]
+
+        return design
+
+    evaluated(
+        ENCODER, [design_of(layer) for layer in range(N_LAYERS)], target_of(responses_of([0])), FOLDS, "model", "test"
+    )
+
+    assert made == [0, 1, 2]
+
+
+def test_each_fold_is_fitted_and_scored_on_responses_of_its_own():
+    values = responses_of([0, 1, 2, None])
+    others = [values + 10.0 * at for at in range(len(FOLDS))]
+    target = Target(others, np.zeros(4, int), np.ones(4, bool))
+
+    found = evaluate(target)
+
+    plain = evaluate(target_of(values))
+    for at, fold in enumerate(FOLDS):
+        np.testing.assert_array_equal(found.observed[at], others[at][fold.test])
+        np.testing.assert_allclose(found.predicted[at], plain.predicted[at] + 10.0 * at, atol=1e-4)
+
+
+def test_unscorable_voxels_score_nan_and_leave_the_others_alone():
+    values = responses_of([0, 1, 2, 0, 1])
+    broken = values.copy()
+    broken[5, 1] = np.nan
+    broken[:, 3] = 0.1
+    target = target_of(broken)
+
+    found = evaluate(target)
+
+    assert target.scorable.tolist() == [True, False, True, False, True]
+    whole = evaluate(target_of(values))
+    for name in ("validation_r", "test_r", "test_r2", "penalty", "r", "r2"):
+        scores = getattr(found, name)
+        assert np.isnan(scores[..., [1, 3]]).all()
+        np.testing.assert_allclose(scores[..., [0, 2, 4]], getattr(whole, name)[..., [0, 2, 4]], atol=1e-5)
+    assert all(np.isnan(fold[:, [1, 3]]).all() and np.isfinite(fold[:, [0, 2, 4]]).all() for fold in found.predicted)
+
+
+def test_unscorable_voxels_have_no_say_in_the_layer():
+    values = responses_of([2, 0, 0, 0])
+    values[0, 1:] = np.nan
+
+    found = evaluate(target_of(values), "model")
+
+    assert (found.layer[:, 0] == 2).all()
+
+
+@pytest.mark.parametrize("layer_choice", ["subject", "voxel"])
+def test_subjects_side_by_side_score_as_they_do_together(layer_choice):
+    target = target_of(responses_of([2, 0, 1, None, 1, 2, 0]), subject=[0, 0, 1, 1, 1, 2, 2])
+
+    joined = side_by_side([evaluate(target.of_subject(subject), layer_choice) for subject in range(3)])
+
+    together = evaluate(target, layer_choice)
+    for name in PER_VOXEL:
+        np.testing.assert_allclose(getattr(joined, name), getattr(together, name), atol=1e-6)
+    for name in ("observed", "predicted"):
+        for one, other in zip(getattr(joined, name), getattr(together, name), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_target_of_one_subject_has_their_columns_alone():
+    values = responses_of([0, 1, 2, 0])
+    values[0, 3] = np.nan
+    target = target_of(values, subject=[0, 1, 0, 1])
+
+    own = target.of_subject(1)
+
+    np.testing.assert_array_equal(own.per_fold[2], values[:, [1, 3]])
+    assert own.subject.tolist() == [1, 1]
+    assert own.scorable.tolist() == [True, False]
+
+
+def test_voxels_with_nan_or_constant_in_a_held_out_block_cannot_be_scored():
+    values = np.random.default_rng(2).standard_normal((N_ROWS, 6))
+    values[10, 1] = np.nan
+    values[20, 2] = np.inf
+    values[:, 3] = 4.0
+    values[FOLDS[1].test, 4] = 0.0  # constant in one block only
+
+    scorable = scorable_voxels(values, FOLDS)
+
+    assert scorable.tolist() == [True, False, False, False, False, True]

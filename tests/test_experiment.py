@@ -1,0 +1,313 @@
+"""The whole way: planted signal is found, shuffled signal is not, and nothing held out is learned from."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from brainexp.containers import Clock, Responses, Space, Stimulus
+from brainexp.dataset.passage import Passage
+from brainexp.errors import ConfigError, DataError
+from brainexp.experiment import Align, Experiment, Split, run
+
+
+@pytest.fixture
+def experiment(composed, small_run):
+    return Experiment.from_config(composed(*small_run))
+
+
+@dataclass(frozen=True)
+class Changed(Passage):
+    """The passage with responses changed by a test."""
+
+    change: object = None
+
+    def responses(self, subject):
+        return tuple(
+            dataclasses.replace(run, values=self.change(run.values, at))
+            for at, run in enumerate(super().responses(subject))
+        )
+
+
+def changed(experiment, change, **options):
+    dataset = experiment.dataset
+    own = {field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)}
+    return dataclasses.replace(experiment, dataset=Changed(**own, change=change), **options)
+
+
+def test_planted_signal_is_found_below_its_ceiling_and_nothing_in_the_control_region(experiment):
+    scoring = dataclasses.replace(experiment.scoring, permutations=300)  # so many that a q below 0.05 can be reached
+
+    result = run(dataclasses.replace(experiment, scoring=scoring))
+
+    ceiling = np.sqrt(experiment.dataset.explainable)
+    assert 0.2 < result.metrics["alignment/LPTL/r"] < ceiling
+    assert abs(result.metrics["alignment/V1/r"]) < 0.05
+    assert result.metrics["alignment/significant_fraction"] > 0.3
+    found = result.per_voxel["q"] < 0.05
+    control = np.isin(np.arange(len(found)) % (len(found) // 2), experiment.dataset.space("p1").rois["V1"])
+    assert found[control].sum() < 0.05 * found.sum()
+
+
+def test_shuffled_responses_give_r_within_chance(experiment):
+    shuffled = changed(experiment, lambda values, at: np.random.default_rng(at).permutation(values))
+
+    result = run(shuffled)
+
+    n_rows = sum(len(r.values) for r in experiment.dataset.responses("p1")) - 8 * 14
+    # A region's voxels share no signal after shuffling, but they share rows, so the region's mean varies like one voxel.
+    assert abs(result.metrics["alignment/r"]) < 3 / np.sqrt(n_rows)
+    assert result.metrics["alignment/significant_fraction"] < 0.05
+
+
+def test_responses_made_of_the_features_give_the_planted_r(experiment, monkeypatch):
+    """Each voxel is a random projection of layer 1 at TRs plus noise of equal variance: r tends to sqrt(1/2)."""
+    from brainexp import experiment as module
+
+    recordings = module.recorded(experiment)
+    features, _ = module.word_features(experiment, experiment.model, recordings.stimuli)
+    layer_1 = module.layer_designs(experiment, recordings, features)[1]()
+    rng = np.random.default_rng(1)
+    scaled = (layer_1 - layer_1.mean(0)) / layer_1.std(0).clip(1e-9)
+    strongest = np.linalg.svd(scaled, full_matrices=False)[0][:, :4]  # few directions, so that 200 rows can learn them
+    n_voxels = recordings.subjects["p1"][0].values.shape[1]
+    signal = strongest @ rng.standard_normal((4, n_voxels))
+    planted = signal / signal.std(0) + rng.standard_normal(signal.shape)
+    target, _ = module.to_predict(experiment, recordings, folds := module.held_out(experiment, recordings.run_lengths))
+    planted_target = dataclasses.replace(target, per_fold=[np.hstack([planted, planted])] * len(folds))
+
+    designs = module.layer_designs(experiment, recordings, features)
+    scored = module.evaluated(experiment.encoder, designs, planted_target, folds, "model", "layers")
+
+    assert np.nanmean(scored.r) == pytest.approx(np.sqrt(0.5), abs=0.06)
+    assert np.nanmean(scored.r) < np.sqrt(0.5) + 0.02
+
+
+def test_a_second_run_gives_the_same_numbers_without_loading_the_model(experiment, monkeypatch):
+    first = run(experiment)
+
+    def refuse(self):
+        raise AssertionError("the model was loaded although its features are cached")
+
+    monkeypatch.setattr(type(experiment.model), "load", refuse)
+    second = run(experiment)
+
+    timed = {name for name in first.metrics if name.startswith(("time/", "memory/"))}
+    for name in first.metrics.keys() - timed:
+        np.testing.assert_equal(first.metrics[name], second.metrics[name], err_msg=name)
+    np.testing.assert_array_equal(first.per_voxel["p"], second.per_voxel["p"])
+
+
+def test_voxels_with_nan_or_without_variance_are_nan_and_counted(experiment):
+    def spoil(values, at):
+        spoiled = values.copy()
+        if at == 0:
+            spoiled[15, 0] = np.nan
+        spoiled[:, 1] = 5.0
+        return spoiled
+
+    result = run(changed(experiment, spoil))
+
+    spoiled = np.isnan(result.per_voxel["r"])
+    assert np.flatnonzero(spoiled[: len(spoiled) // 2]).tolist() == [0, 1]
+    assert np.isnan(result.per_voxel["p"][spoiled]).all()
+    assert result.metrics["alignment/unscored_voxels"] == 4
+    assert result.remarks[0] == f"4 of {len(spoiled)} voxels have NaN or are constant, and are not scored."
+    assert np.isfinite(result.metrics["alignment/r"])
+
+
+def test_a_dataset_without_a_scorable_voxel_is_refused(experiment):
+    with pytest.raises(DataError, match="every voxel has NaN or is constant in a held-out block"):
+        run(changed(experiment, lambda values, _: np.zeros_like(values)))
+
+
+def test_nuisance_is_removed_with_training_weights(experiment):
+    """A regressor of great variance that swamps the signal: removing it restores the score that was there without."""
+
+    def motion(subject, at, n_trs):
+        return np.random.default_rng([at, int(subject[1:])]).standard_normal((n_trs, 2)).cumsum(axis=0)
+
+    @dataclass(frozen=True)
+    class Moving(Passage):
+        strength: float = 20.0
+
+        def responses(self, subject):
+            runs = []
+            for at, one in enumerate(super().responses(subject)):
+                regressor = motion(subject, at, one.clock.n_trs)
+                weights = np.random.default_rng(9).standard_normal((2, one.values.shape[1]))
+                moved = one.values + self.strength * regressor @ weights
+                runs.append(dataclasses.replace(one, values=moved, nuisance={"motion": regressor}))
+            return tuple(runs)
+
+    still, moving = Moving(n_subjects=2, strength=0.0), Moving(n_subjects=2)
+    cleaning = dataclasses.replace(experiment.encoder, nuisance=("motion",))
+
+    clean = run(dataclasses.replace(experiment, dataset=still)).metrics["alignment/LPTL/r"]
+    swamped = run(dataclasses.replace(experiment, dataset=moving)).metrics["alignment/LPTL/r"]
+    cleaned = run(dataclasses.replace(experiment, dataset=moving, encoder=cleaning)).metrics["alignment/LPTL/r"]
+
+    assert swamped < 0.5 * clean
+    assert cleaned == pytest.approx(clean, abs=0.05)
+
+
+def test_own_regressors_and_annotations_are_scored_beside(experiment):
+    @dataclass(frozen=True)
+    class Beside(Passage):
+        def stimuli(self):
+            return tuple(
+                dataclasses.replace(
+                    one, annotations={"speech": speech(one.units), "order": np.arange(len(one.units))[:, None] % 7.0}
+                )
+                for one in super().stimuli()
+            )
+
+        def responses(self, subject):
+            return tuple(
+                dataclasses.replace(one, nuisance={"answer": one.values[:, :1]}) for one in super().responses(subject)
+            )
+
+    def speech(words):
+        opened = np.cumsum([word.startswith('"') for word in words])
+        closed = np.concatenate([[0], np.cumsum([word.endswith('"') for word in words])[:-1]])
+        return (opened > closed).astype(float)[:, None]
+
+    beside = dataclasses.replace(
+        experiment, dataset=Beside(n_subjects=2), baselines=("speech", "order", "annotations", "answer")
+    )
+    metrics = run(beside).metrics
+
+    assert metrics["baseline/speech/LPTL/r"] > 0.6
+    assert metrics["baseline/annotations/LPTL/r"] > 0.5
+    assert abs(metrics["baseline/order/LPTL/r"]) < 0.2
+    assert run(beside).per_voxel["baseline_answer_r"][0] > 0.999
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"baselines": ("word_rat",)},
+            r"unknown baseline 'word_rat' in baselines. Did you mean 'word_rate'\? Known: autocorrelation, position",
+        ),
+        (
+            {"split": Split(folds=9)},
+            "split.folds=9, but there are only 8 runs. Lower split.folds, or cut runs into blocks with split.by=block",
+        ),
+        (
+            {"split": Split(folds=2)},
+            "split.folds=2: at least 3 are needed, to test on one, to choose penalty and layer on another",
+        ),
+        (
+            {"split": Split(by="block", folds=3, gap_trs=2)},
+            "split.gap_trs=2, but delays and filter reach 7 TRs, so training rows would see held-out words",
+        ),
+        (
+            {"split": Split(by="block", folds=5)},
+            r"cuts the shortest run into blocks of \d+ TRs, but the gap beside each is 7 TRs. Lower split.folds",
+        ),
+    ],
+)
+def test_impossible_experiments_are_refused_before_work_starts(experiment, options, words, monkeypatch):
+    monkeypatch.setattr(type(experiment.model), "load", lambda _: pytest.fail("work had started"))
+
+    with pytest.raises(ConfigError, match=words):
+        run(dataclasses.replace(experiment, **options, cache_dir=experiment.cache_dir / "fresh"))
+
+
+def test_an_unknown_nuisance_regressor_is_refused(experiment):
+    with pytest.raises(ConfigError, match="unknown nuisance regressor 'motion' in encoder.nuisance"):
+        run(dataclasses.replace(experiment, encoder=dataclasses.replace(experiment.encoder, nuisance=("motion",))))
+
+
+def test_trimming_everything_is_refused(experiment):
+    long = dataclasses.replace(experiment.dataset, trim_stop_s=500.0)
+
+    with pytest.raises(ConfigError, match=r"trimming 15.0 s from the start and 500.0 s from the end leaves nothing"):
+        run(dataclasses.replace(experiment, dataset=long))
+
+
+@pytest.mark.parametrize("delays", [(), (1, 1), (-1, 2)])
+def test_delays_must_be_distinct_and_not_negative(delays):
+    with pytest.raises(ConfigError, match="align: delays must be distinct and not negative, in TRs, got"):
+        Align(delays=delays)
+
+
+def test_features_that_overflow_are_refused_and_not_cached(experiment, tmp_path, monkeypatch):
+    from brainexp.errors import ModelError
+    from brainexp.model.transformer import LoadedTransformer
+
+    extract = LoadedTransformer.extract
+
+    def overflowing(self, stimulus, prompt):
+        for at, values in extract(self, stimulus, prompt):
+            values[-1, 0, 0] = np.inf
+            yield at, values
+
+    monkeypatch.setattr(LoadedTransformer, "extract", overflowing)
+    fresh = dataclasses.replace(experiment, cache_dir=tmp_path / "fresh")
+
+    with pytest.raises(
+        ModelError, match=r"features of story 'crow' have NaN or infinite values. Give model.dtype=float32"
+    ):
+        run(fresh)
+    assert not list((tmp_path / "fresh").rglob("*.npy"))
+
+
+def test_subjects_on_different_clocks_are_refused(experiment):
+    @dataclass(frozen=True)
+    class Late(Passage):
+        def responses(self, subject):
+            late_s = 1.0 if subject == "p2" else 0.0
+            return tuple(
+                dataclasses.replace(one, clock=dataclasses.replace(one.clock, start_s=late_s))
+                for one in super().responses(subject)
+            )
+
+    with pytest.raises(
+        DataError, match="subjects 'p1' and 'p2' were recorded on different clocks.*dataset.subjects=p2"
+    ):
+        run(dataclasses.replace(experiment, dataset=Late(n_subjects=2)))
+
+
+def test_a_surface_dataset_goes_the_same_way(experiment):
+    """Fifty vertices stand for a mesh: experiment and scores know nothing of where columns lie."""
+
+    @dataclass(frozen=True)
+    class Vertices:
+        trim_start_s: float = 0.0
+        trim_stop_s: float = 0.0
+
+        def facts(self):
+            return None
+
+        def chosen_subjects(self):
+            return ("v1",)
+
+        def stimuli(self):
+            onset_s = np.arange(200) * 0.5
+            return (
+                Stimulus(
+                    story="s",
+                    units=("tea", "crow", "drank", "a", "cold", "fox", "went") * 28 + ("tea",) * 4,
+                    onset_s=onset_s,
+                    offset_s=onset_s + 0.4,
+                ),
+            )
+
+        def responses(self, subject):
+            values = np.random.default_rng(0).standard_normal((50, 50))
+            return (Responses(subject=subject, story="s", values=values, clock=Clock(0.0, 2.0, 50)),)
+
+        def ceiling(self, subject):
+            return np.full(50, np.nan)
+
+        def space(self, subject):
+            return Space(kind="surface", n_voxels=50, rois={"left": np.arange(25)}, mesh="fsaverage5")
+
+    result = run(dataclasses.replace(experiment, dataset=Vertices(), split=Split(folds=3)))
+
+    assert list(dict.fromkeys(result.scores.roi)) == ["left", "all"]
+    assert np.isnan(result.metrics["alignment/r_norm"])
+    assert abs(result.metrics["alignment/r"]) < 0.2
