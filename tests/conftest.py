@@ -91,11 +91,11 @@ def checkpoints(tmp_path_factory):
     for name, config in configs.items():
         torch.manual_seed(0)
         hf.AutoModel.from_config(config).save_pretrained(folder / name)
-        _tokenizer(brackets=name == "bert").save_pretrained(folder / name)
+        byte_level_tokenizer(brackets=name == "bert").save_pretrained(folder / name)
     return {name: folder / name for name in configs}
 
 
-def _tokenizer(brackets):
+def byte_level_tokenizer(brackets):
     """A byte-level BPE tokenizer as GPT-2's; with [CLS] and [SEP] around, as BERT's, where asked."""
     import tokenizers
     import transformers as hf

@@ -1,0 +1,67 @@
+"""What the README shows is what happens."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from tests.conftest import CONF
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^ {0,4}python -m brainexp ?(.*)$", README, flags=re.MULTILINE)
+READING, DATASET = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+PLACEHOLDER = re.compile(r"FOLDER|\.\.\.")
+
+
+def test_there_are_commands_and_examples_to_check():
+    assert len(COMMANDS) >= 5
+    assert "DATASETS.register" in DATASET
+    assert "result.json" in READING
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes(command):
+    words = [
+        word for word in shlex.split(command, comments=True) if word not in ("--multirun", "--config-dir", "my_conf")
+    ]
+    if any(word in ("--help", "--cfg", "dataset=mine") for word in words):
+        return
+    first_of_each = [word.split(",")[0] if "--multirun" in command and "[" not in word else word for word in words]
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config", first_of_each)
+
+    assert OmegaConf.to_container(composed, resolve=True)
+
+
+def test_the_example_of_a_dataset_runs(tmp_path, composed, small_run, monkeypatch):
+    """The README's own lines, through the whole pipeline."""
+    from brainexp.experiment import Experiment, run
+    from brainexp.registry import DATASETS
+
+    monkeypatch.setattr(DATASETS, "_members", dict(DATASETS._members))
+    exec(compile(DATASET, "README.md", "exec"), {"__name__": "readme"})
+    assert len(DATASET.splitlines()) <= 36
+
+    config = composed(*[word for word in small_run if not word.startswith("dataset.")])
+    config["dataset"] = {"name": "mine"}
+    result = run(Experiment.from_config(config))
+
+    assert result.voxels.subjects == ("anna", "ben")
+    assert abs(result.metrics["alignment/r"]) < 0.5
+
+
+def test_results_are_read_as_the_readme_reads_them(tmp_path, composed, small_run, monkeypatch):
+    from brainexp.cli import execute
+
+    execute(composed(*small_run), tmp_path / "outputs" / "my_run")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+
+    exec(compile(READING, "README.md", "exec"), names)
+
+    assert names["chosen"].shape == (2, 5)
+    assert names["r"].shape == names["subject"].shape
