@@ -7,11 +7,11 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -93,7 +93,8 @@ class ArrayCache:
         """
         folder = self.folder(key)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        temporary = folder.parent / f".partial-{uuid4().hex}"  # not mkdtemp: others who share the cache must read it
+        temporary.mkdir()
         try:
             values = np.lib.format.open_memmap(temporary / "values.npy", mode="w+", dtype=np.float32, shape=shape)
             facts = fill(values)

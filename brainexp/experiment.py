@@ -105,7 +105,7 @@ class Scoring:
     permutations : int
         Block permutations for p.
     block_trs : int
-        TRs per permuted block.
+        TRs per permuted block; noise that stays alike for longer needs longer ones, else p is too small.
     ceiling_floor : float
         Voxels with a lower ceiling have no normalised r.
     """

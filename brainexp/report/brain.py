@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,33 +75,46 @@ def write_map(values: FloatArray, space: Space, folder: Path, name: str) -> None
         _surface_image(values, space).data.to_filename(folder / f"{name}.gii")
 
 
+@contextmanager
+def _without_mask_warning() -> Iterator[None]:
+    """Silence what numpy says of nilearn's masked arrays: it means nothing to the reader."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*'partition' will ignore the 'mask'", category=UserWarning)
+        yield
+
+
+@_without_mask_warning()
 def picture(values: FloatArray, space: Space, title: str, path: Path) -> None:
     """Draw a map as a static figure; arguments as for `write_map`."""
     import matplotlib
 
     matplotlib.use("agg", force=False)
     from matplotlib import pyplot
-    from nilearn import plotting
 
-    top = _top(values)
-    if space.kind == "surface":
-        figure = _surface_figure(values, space, top)
-    else:
-        figure = pyplot.figure(figsize=(10, 3.6))
-        if space.kind == "volume":
-            image = _image(np.nan_to_num(values), space)
-            options = {"colorbar": True, "plot_abs": False, "vmin": 0.0, "vmax": top, "cmap": COLOURS}
-            plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **options)
-        else:
-            options = {"node_vmin": 0.0, "node_vmax": top, "node_cmap": COLOURS, "node_size": 120}
-            plotting.plot_markers(
-                np.nan_to_num(values), space.coordinates_mm, display_mode="lyrz", figure=figure, alpha=1.0, **options
-            )
+    figure = _figure(values, space, _top(values))
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=DOTS_PER_INCH)
     pyplot.close(figure)
 
 
+def _figure(values: FloatArray, space: Space, top: float) -> Any:
+    from matplotlib import pyplot
+    from nilearn import plotting
+
+    if space.kind == "surface":
+        return _surface_figure(values, space, top)
+    figure = pyplot.figure(figsize=(10, 3.6))
+    if space.kind == "volume":
+        shades: dict[str, Any] = {"vmin": 0.0, "vmax": top, "cmap": COLOURS, "colorbar": True, "plot_abs": False}
+        image = _image(np.nan_to_num(values), space)
+        plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **shades)
+    else:
+        shades = {"node_vmin": 0.0, "node_vmax": top, "node_cmap": COLOURS, "node_size": 120, "alpha": 1.0}
+        plotting.plot_markers(np.nan_to_num(values), space.coordinates_mm, display_mode="lyrz", figure=figure, **shades)
+    return figure
+
+
+@_without_mask_warning()
 def page(values: FloatArray, space: Space, title: str, path: Path) -> None:
     """Write a map as one HTML file that needs no network; arguments as for `write_map`."""
     from matplotlib import colormaps
