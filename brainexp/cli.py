@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from brainexp.errors import BrainexpError, ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from brainexp.result import Result
 
 log = logging.getLogger(__name__)
 
 #: Columns of a log file, where no terminal says how wide it is.
 LOG_WIDTH = 110
+#: Sweeps of which this process has run a job; they are shown when all their jobs are done.
+_sweeps: set[Path] = set()
 
 
 def conf_dir() -> str:
@@ -47,6 +52,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        for folder in sorted(_sweeps):
+            show_sweep(folder)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
@@ -57,6 +65,8 @@ def _composed(config: DictConfig) -> None:
         raise ConfigError(f"{error.full_key} is missing. Give it: {error.full_key}=...") from None
     assert isinstance(plain, dict)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _sweeps.add(folder.parent)
     execute({str(key): value for key, value in plain.items()}, folder)
 
 
@@ -70,8 +80,6 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     folder : Path
         Where the run's files go.
     """
-    from rich.console import Console
-
     from brainexp.environment import environment
     from brainexp.experiment import Experiment, run
     from brainexp.registry import validated
@@ -94,7 +102,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
             raise
     for remark in result.remarks:
         log.warning(remark)
-    console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
+    console = _console()
     console.print(summary_table(result, name))
     console.print(
         f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; r on held-out rows, "
@@ -106,6 +114,27 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
             f"compare runs        mlflow ui --backend-store-uri {tracking.uri}", soft_wrap=True, highlight=False
         )
     return result
+
+
+def show_sweep(folder: Path) -> None:
+    """Print the finished runs of a sweep side by side, and draw them beside the jobs' folders."""
+    from brainexp.report.sweep import DOTS_PER_INCH, FIGURE, records, scale_curve, sweep_table
+
+    runs = records(folder)
+    if not runs:
+        return
+    console = _console()
+    console.print(sweep_table(runs))
+    figure = scale_curve(runs)
+    if figure is not None:
+        figure.savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
+        console.print(f"r over model size   {folder / FIGURE}", soft_wrap=True, highlight=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
 def explained(error: Exception) -> str:

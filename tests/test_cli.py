@@ -60,6 +60,8 @@ def test_a_sweep_makes_a_run_of_each(tmp_path, small_run):
         for path in sorted(tmp_path.glob("sweep/*/result.json"))
     ]
     assert words == [2, 5]
+    assert "2 runs" in done.stdout
+    assert "model.context_words" in done.stdout
 
 
 def test_a_failed_job_does_not_stop_the_sweep(tmp_path, small_run):
