@@ -132,7 +132,8 @@ def test_jobs_that_start_together_do_not_break_a_fresh_database(tmp_path):
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
 
-    failures = [job.communicate()[1].decode() for job in jobs if job.wait() != 0]
+    errors = [job.communicate()[1].decode() for job in jobs]
+    failures = [words for job, words in zip(jobs, errors, strict=True) if job.returncode != 0]
 
     assert failures == []
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
