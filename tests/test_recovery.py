@@ -128,7 +128,7 @@ def test_an_oracle_reaches_the_analytic_ceiling_in_every_region(study, roi):
     error = difference.std(ddof=1) / np.sqrt(len(at))
     assert error < 0.008
     assert abs(difference.mean()) < STANDARD_ERRORS * error
-    assert expected.mean() > 0.94 * study.voxels.ceiling[at].mean()
+    assert expected.mean() > 0.97 * study.voxels.ceiling[at].mean()
 
 
 @pytest.mark.parametrize("roi", RESPONDING)
@@ -148,7 +148,7 @@ def test_ridge_on_the_planted_annotations_comes_near_and_not_above(study, roi):
 def test_where_nothing_was_planted_nothing_is_found(study):
     r = study.scored(study.design(study.planted(*SPACES)), study.columns(*SILENT)).r
 
-    assert abs(r.mean()) < 0.01
+    assert abs(r.mean()) < 0.02
 
 
 def test_each_region_is_predicted_by_its_own_annotations_and_not_by_the_others(usual):
@@ -240,7 +240,7 @@ def test_a_feature_of_story_and_time_alone_scores_nothing_in_our_folds_and_much_
     honest = usual.scored(design).r
     leaky = usual.scored(design, folds=shuffled(len(design))).r
 
-    # Voxels share the motion of their subject and the stories; runs are what is independent, at about 30 TRs each.
+    # A run of 86 autocorrelated TRs counts as some 30 independent ones. Voxels are not counted: they share the design.
     error = 1 / np.sqrt(30 * len(usual.recordings.clocks))
     assert abs(honest.mean()) < error
     assert leaky.mean() > 4 * error

@@ -245,7 +245,9 @@ def motion_weights(
     spread = np.sqrt(mean_variance(movements, kept))
     weights = rng.standard_normal((len(spread), len(variance))) / spread[:, None]
     # Not mean_variance of movement @ weights, which would hold the artefacts of all voxels at once.
-    moments = np.sum([movement[rows].T @ movement[rows] for movement, rows in zip(movements, kept, strict=True)], axis=0)
+    moments = np.sum(
+        [movement[rows].T @ movement[rows] for movement, rows in zip(movements, kept, strict=True)], axis=0
+    )
     covariance = moments / sum(rows.stop - rows.start for rows in kept)
     found = (weights * (covariance @ weights)).sum(axis=0)
     return np.asarray(weights * np.sqrt(variance / found))

@@ -41,8 +41,8 @@ class Synthetic:
     follows the six motion parameters that are offered as the nuisance regressor "motion". Numbers follow from the seeds on
     every platform, but for rounding.
 
-    A FIR encoder with delays of 1 to 4 TRs misses the response's tail; at a TR of 2 s it reaches 0.97 of the ceiling for
-    quickly changing annotations and 0.95 for discourse, however much data there are.
+    A FIR encoder with delays of 1 to 4 TRs misses the tail of the response; at a TR of 2 s it can reach 0.98 to 1.00 of the
+    ceiling. At a shorter TR give it more delays. With another ``align.downsample`` than lanczos it reaches less.
 
     Parameters
     ----------
