@@ -41,7 +41,7 @@ from brainexp.registry import (
     validated,
 )
 from brainexp.result import Result, Voxels, alignment_metrics, chosen_layers, layer_curves, score_table
-from brainexp.score.permutation import block_permutation_p, false_discovery_q
+from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p, false_discovery_q
 
 #: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
 BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
@@ -237,6 +237,7 @@ def run(experiment: Experiment) -> Result:
             n_permutations=experiment.scoring.permutations,
             block_trs=experiment.scoring.block_trs,
             rng=experiment.rng("significance"),
+            null_scale=CROSS_VALIDATED,
         )
 
     with watch.stage("probe"):

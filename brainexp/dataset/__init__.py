@@ -1,5 +1,5 @@
 """Stimuli and brain responses: one module per dataset."""
 
-from brainexp.dataset import alice, passage
+from brainexp.dataset import alice, passage, synthetic
 
-__all__ = ["alice", "passage"]
+__all__ = ["alice", "passage", "synthetic"]

@@ -28,6 +28,31 @@ def inter_subject_correlation(responses: FloatArray) -> FloatArray:
     return np.stack([pearson_r(subject, rest) for subject, rest in zip(scaled, others, strict=True)])
 
 
+def repeat_ceiling(repeats: FloatArray) -> FloatArray:
+    """Best r with a single recording, estimated from repeats of one stimulus.
+
+    Schoppe et al. (2016), "Measuring the performance of neural models": with total power TP, the variance of a recording
+    averaged over repeats, and signal power ``SP = (n var(mean of n repeats) - TP) / (n - 1)``, their CC_max for one
+    recording is ``sqrt(SP / TP)``. What repeats by chance counts as noise, drift and motion included.
+
+    Parameters
+    ----------
+    repeats : array of shape (n_repeats, n_trs, n_voxels)
+        At least two recordings of the same stimulus.
+
+    Returns
+    -------
+    array of shape (n_voxels,)
+        NaN where the signal power is not positive, for then nothing is known of the ceiling, or a repeat has NaN. A mean
+        over voxels of little signal is therefore too high.
+    """
+    n_repeats = len(repeats)
+    total = repeats.var(axis=1).mean(axis=0)
+    signal = (n_repeats * repeats.mean(axis=0).var(axis=0) - total) / (n_repeats - 1)
+    ceiling: FloatArray = np.sqrt(np.where(signal > 0, signal, np.nan) / np.where(total > 0, total, np.nan))
+    return ceiling
+
+
 def normalised(r: FloatArray, ceiling: FloatArray, floor: float) -> FloatArray:
     """Divide r by its ceiling.
 

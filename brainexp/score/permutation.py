@@ -12,6 +12,10 @@ from brainexp.score.correlation import standardised
 
 #: Fits the processor's cache; more would only wait for memory.
 VOXELS_AT_ONCE = 2000
+#: How much wider mean r scatters by chance in cross-validation than if folds were predicted independently. By chance, r of
+#: fold f is a sum over the folds g that it was learned on, of how rows of f resemble those of g in features and responses.
+#: Each pair of folds so enters twice, as (f, g) and as (g, f): the variance of the mean is up to twice as large.
+CROSS_VALIDATED = float(np.sqrt(2))
 
 
 def block_permutation_p(
@@ -20,6 +24,7 @@ def block_permutation_p(
     n_permutations: int,
     block_trs: int,
     rng: np.random.Generator,
+    null_scale: float = 1.0,
 ) -> FloatArray:
     """One-sided p of the mean r over folds, by permuting blocks of the prediction within each fold.
 
@@ -34,6 +39,9 @@ def block_permutation_p(
     block_trs : int
         TRs per block.
     rng : numpy.random.Generator
+    null_scale : float
+        Factor on r of the permutations: 1 where folds were predicted independently of each other's responses,
+        `CROSS_VALIDATED` where each was predicted from all the others. Permuting predictions alone cannot show this.
 
     Returns
     -------
@@ -51,7 +59,7 @@ def block_permutation_p(
         at_least = np.zeros(actual.shape)
         for order in orders:
             shuffled = [fold[rows] for fold, rows in zip(guess, order, strict=True)]
-            at_least += _mean_r(target, shuffled) >= actual - 1e-12
+            at_least += null_scale * _mean_r(target, shuffled) >= actual - 1e-12
         p[chunk] = np.where(np.isfinite(actual), (at_least + 1) / (n_permutations + 1), np.nan)
     return p
 
