@@ -37,17 +37,17 @@ def changed(experiment, change, **options):
 
 
 def test_planted_signal_is_found_below_its_ceiling_and_nothing_in_the_control_region(experiment):
-    scoring = dataclasses.replace(experiment.scoring, permutations=300)  # so many that a q below 0.05 can be reached
+    scoring = dataclasses.replace(experiment.scoring, permutations=300)
+    regions = experiment.dataset.space("p1").rois
 
     result = run(dataclasses.replace(experiment, scoring=scoring))
 
-    ceiling = np.sqrt(experiment.dataset.explainable)
-    assert 0.2 < result.metrics["alignment/LPTL/r"] < ceiling
+    assert 0.2 < result.metrics["alignment/LPTL/r"] < np.sqrt(experiment.dataset.explainable)
     assert abs(result.metrics["alignment/V1/r"]) < 0.05
-    assert result.metrics["alignment/significant_fraction"] > 0.3
-    found = result.per_voxel["q"] < 0.05
-    control = np.isin(np.arange(len(found)) % (len(found) // 2), experiment.dataset.space("p1").rois["V1"])
-    assert found[control].sum() < 0.05 * found.sum()
+    n_voxels = len(result.per_voxel["p"]) // 2
+    p = {roi: result.per_voxel["p"][[*columns, *(columns + n_voxels)]] for roi, columns in regions.items()}
+    assert np.median(p["LPTL"]) < 0.05
+    assert np.mean(p["V1"] < 0.05) < 0.1
 
 
 def test_shuffled_responses_give_r_within_chance(experiment):

@@ -4,11 +4,13 @@ import pytest
 
 from brainexp.dataset.alice import Alice
 from brainexp.dataset.passage import Passage
+from brainexp.dataset.synthetic import Synthetic
 
 
-@pytest.fixture(params=["passage", pytest.param("alice", marks=pytest.mark.data)])
+@pytest.fixture(params=["passage", "synthetic", pytest.param("alice", marks=pytest.mark.data)])
 def dataset(request, alice_root):
-    return Passage() if request.param == "passage" else Alice(root=str(alice_root))
+    made = {"passage": Passage, "synthetic": Synthetic, "alice": lambda: Alice(root=str(alice_root))}
+    return made[request.param]()
 
 
 def test_declared_facts_are_those_of_the_data(dataset):
