@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 #: Name of the row that pools all voxels of a subject.
 ALL_VOXELS = "all"
 #: Columns of scores.parquet: a contract.
-SCORE_COLUMNS = ("source", "subject", "layer", "roi", "n_voxels", "n_scored", "r", "r_norm", "r2", "validation_r")
+SCORE_COLUMNS = (
+    "source",
+    "subject",
+    "layer",
+    "roi",
+    "n_voxels",
+    "n_scored",
+    "r",
+    "r_norm",
+    "r2",
+    "validation_r",
+    "ceiling",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +120,7 @@ def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataF
             space = voxels.spaces[subject]
             for roi, columns in {**space.rois, ALL_VOXELS: np.arange(space.n_voxels)}.items():
                 at = first + columns
-                means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r)]
+                means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
                 rows.append((source, subject, layer, roi, len(at), int(np.isfinite(r[at]).sum()), *means))
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
@@ -125,6 +137,8 @@ def alignment_metrics(scores: pd.DataFrame) -> dict[str, float]:
         prefix = group if roi == ALL_VOXELS else f"{group}/{roi}"
         for measure in ("r", "r_norm", "r2"):
             metrics[f"{prefix}/{measure}"] = _mean(rows[measure].to_numpy())
+        if source == "model":
+            metrics[f"{prefix}/ceiling"] = _mean(rows["ceiling"].to_numpy())
         metrics[f"{prefix}/r_se"] = _standard_error(rows["r"].to_numpy())
     return metrics
 

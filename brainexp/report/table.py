@@ -34,11 +34,11 @@ def summary_table(result: Result, title: str) -> Table:
     baselines = [source for source in dict.fromkeys(chosen.source) if source != "model"][:MAX_BASELINES]
     table = Table(title=title)
     table.add_column("ROI")
-    for column in ("r", "± se", "r / ceiling", *baselines):
+    for column in ("r", "± se", "ceiling", "r / ceiling", *baselines):
         table.add_column(column, justify="right")
     for roi in dict.fromkeys(chosen.roi):
         group = "" if roi == ALL_VOXELS else f"{roi}/"
-        cells = [f"alignment/{group}{measure}" for measure in ("r", "r_se", "r_norm")]
+        cells = [f"alignment/{group}{measure}" for measure in ("r", "r_se", "ceiling", "r_norm")]
         cells += [f"baseline/{name}/{group}r" for name in baselines]
         style = "bold" if roi == ALL_VOXELS else None
         table.add_row(

@@ -9,7 +9,7 @@ from brainexp.result import SCORE_COLUMNS
 @pytest.fixture
 def scores():
     rows = [
-        (source, subject, layer, roi, 5, 5, 0.1 * (layer if layer is not pd.NA else 9) + 0.01 * at, 0.2, 0.0, 0.05)
+        (source, subject, layer, roi, 5, 5, 0.1 * (layer if layer is not pd.NA else 9) + 0.01 * at, 0.2, 0.0, 0.05, 0.5)
         for source in ("model", "untrained", "word_rate")
         for at, subject in enumerate(("a", "b"))
         for layer in (0, 1, 2, pd.NA)

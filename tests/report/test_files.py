@@ -11,7 +11,7 @@ from brainexp.experiment import Experiment, run
 from brainexp.report.files import require_unused, write
 
 CONTRACT = {
-    "alignment/r", "alignment/r_norm", "alignment/r2", "alignment/r_se", "alignment/A1/r", "alignment/A1/r_norm",
+    "alignment/r", "alignment/r_norm", "alignment/r2", "alignment/r_se", "alignment/ceiling", "alignment/A1/ceiling", "alignment/A1/r", "alignment/A1/r_norm",
     "alignment/significant_fraction", "alignment/scored_voxels", "alignment/unscored_voxels",
     "layer/chosen", "layer/chosen_min", "layer/chosen_max", "baseline/word_rate/r", "baseline/word_rate/A1/r",
     "compression/bits_per_weight", "compression/bytes", "compression/sparsity", "compression/parameters",
@@ -74,6 +74,7 @@ def test_scores_have_a_row_per_source_subject_layer_and_roi(folder):
         "r_norm",
         "r2",
         "validation_r",
+        "ceiling",
     ]
     model = scores[scores.source == "model"]
     assert len(model) == 2 * (3 + 1) * 5  # subjects, layers and the chosen one, regions and all voxels
