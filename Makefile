@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BRAINEXP_DATA ?= ../shared/data
 export BRAINEXP_DATA
 
-.PHONY: help run test test-all test-lowest lint format bench docs-images clean
+.PHONY: help run test test-all test-lowest lint format bench docs-images tiny-models clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ bench: $(VENV)/.installed  ## measure speed as ratios
 
 docs-images: $(VENV)/.installed  ## draw the README's pictures anew, from real data
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/images.py $(BRAINEXP_DATA)
+
+tiny-models: $(VENV)/.installed  ## train the tiny ladder anew on two cores: about 80 minutes, two more for its card
+	$(BIN)/python training/tiny_models.py
+	$(BIN)/python training/tiny_card.py
 
 clean:  ## remove environments, caches and build results, not outputs
 	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -156,6 +156,7 @@ def composed():
 def small_run(checkpoints, tmp_path):
     """Overrides of a run that takes seconds: a tiny random model, two simulated people, few choices."""
     return [
+        "dataset=passage",
         "model=local",
         f"model.path={checkpoints['gpt2']}",
         "dataset.n_subjects=2",

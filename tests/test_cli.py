@@ -23,7 +23,13 @@ def brainexp(folder, *words, **environment):
 def test_help_lists_the_groups_and_their_members(tmp_path):
     told = brainexp(tmp_path, "--help").stdout
 
-    for words in ("dataset: alice, passage", "compression: none", "encoder: ridge", "prompt: plain", "minilm"):
+    for words in (
+        "dataset: alice, passage, synthetic",
+        "compression: none",
+        "encoder: ridge",
+        "prompt: plain",
+        "minilm",
+    ):
         assert words in told
 
 
@@ -98,7 +104,7 @@ MISTAKES = [
 )
 def test_a_mistake_is_answered_in_words_and_without_a_trace(tmp_path, small_run, words, answer):
     needed = ["model.path=x"] if words[0] in ("encoder.alphas=foo",) else []
-    model = [] if words[0].startswith("model") else small_run[:2]
+    model = [] if words[0].startswith("model") else small_run[1:3]
 
     done = brainexp(tmp_path, *model, "tracking.uri=null", *needed, *words, CUDA_VISIBLE_DEVICES="")
 
