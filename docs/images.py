@@ -7,30 +7,32 @@ import tempfile
 from pathlib import Path
 
 IMAGES = Path(__file__).parent / "images"
-RUNS = {
-    "alice": [
-        "dataset=alice",
-        "dataset.root={data}/alice_brennan2016",
-        "model=minilm",
-        "dataset.subjects=all",
-        "baselines=[word_rate,sound_power,motion,untrained]",
-    ],
-    "default": [],
-}
+ALICE = [
+    "dataset=alice",
+    "dataset.root={data}/alice_brennan2016",
+    "model=minilm",
+    "dataset.subjects=all",
+    "baselines=[word_rate,sound_power,motion,untrained]",
+]
+LADDER = ["--multirun", "model=tiny_xs,tiny_s,tiny_m,tiny_l"]
 
 
 def main(data: str) -> None:
-    """Run each experiment and keep its figures under its name."""
+    """Run the README's experiments and keep their figures."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name, overrides in RUNS.items():
-            words = [word.format(data=Path(data).absolute()) for word in overrides]
-            run = Path(folder) / name
-            subprocess.run(
-                [sys.executable, "-m", "brainexp", *words, f"hydra.run.dir={run}", "tracking.uri=null"], check=True
-            )
-            for figure in (run / "figures").glob("*.png"):
-                shutil.copyfile(figure, IMAGES / f"{name}_{figure.name}")
+        alice, sweep = Path(folder) / "alice", Path(folder) / "sweep"
+        brainexp(*[word.format(data=Path(data).absolute()) for word in ALICE], f"hydra.run.dir={alice}")
+        brainexp(*LADDER, f"hydra.sweep.dir={sweep}")
+        for figure in (alice / "figures").glob("*.png"):
+            shutil.copyfile(figure, IMAGES / f"alice_{figure.name}")
+        shutil.copyfile(sweep / "sweep.png", IMAGES / "ladder.png")
+        shutil.copyfile(sweep / "2" / "figures" / "brain.png", IMAGES / "default_brain.png")
+
+
+def brainexp(*words: str) -> None:
+    """Run the program as a user does."""
+    subprocess.run([sys.executable, "-m", "brainexp", *words, "tracking.uri=null"], check=True)
 
 
 if __name__ == "__main__":

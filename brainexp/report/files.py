@@ -31,7 +31,7 @@ def require_unused(folder: Path) -> None:
 
 
 def write(
-    result: Result, folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any], figures: bool
+    result: Result, folder: Path, name: str, config: Mapping[str, Any], environment: Mapping[str, Any], figures: bool
 ) -> None:
     """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
 
@@ -41,6 +41,8 @@ def write(
         What was found.
     folder : Path
         The run's folder.
+    name : str
+        What the run is called, such as "qwen3b-awq-alice".
     config : mapping
         The resolved config.
     environment : mapping
@@ -57,6 +59,7 @@ def write(
             write_figures(result, partial / "figures")
             write_maps(result, partial / "maps", partial / "figures")
         record = {
+            "name": name,
             "metrics": _json_numbers(result.metrics),
             "curves": {name: [_json_number(value) for value in curve] for name, curve in result.curves.items()},
             "subjects": list(result.voxels.subjects),

@@ -25,7 +25,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:
-    """Put the options that differ beside r, its ceiling-normalised form and the untrained twin.
+    """Put the names, or the options that differ, beside r, its ceiling-normalised form and the untrained twin.
 
     Parameters
     ----------
@@ -39,8 +39,12 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     options = [_flat(run["config"]) for run in runs]
+    names = [run["name"] for run in runs]
     differing = [key for key in options[0] if any(one.get(key) != options[0][key] for one in options)]
+    if len(set(names)) == len(runs):  # the names tell the runs apart
+        differing = []
     table = Table(title=f"{len(runs)} runs")
+    table.add_column("run")
     for column in differing:
         table.add_column(column)
     shown = {"parameters": "compression/parameters", "r": "alignment/r", "± se": "alignment/r_se"}
@@ -49,7 +53,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for option, run in zip(options, runs, strict=True):
         values = [_shown(run["metrics"].get(name)) for name in shown.values()]
-        table.add_row(*(str(option.get(key)) for key in differing), *values)
+        table.add_row(run["name"], *(str(option.get(key)) for key in differing), *values)
     return table
 
 
@@ -66,6 +70,7 @@ def scale_curve(runs: list[dict[str, Any]]) -> Figure | None:
     Figure or None
         None where all runs have models of one size.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     runs = sorted(runs, key=lambda run: run["metrics"].get("compression/parameters") or 0.0)
@@ -77,7 +82,8 @@ def scale_curve(runs: list[dict[str, Any]]) -> Figure | None:
     rois = [name.split("/")[1] for name in runs[0]["metrics"] if name.startswith("alignment/") and name.endswith("/r")]
     rois = [roi for roi in rois if roi != "r"]
     for number, roi in enumerate(rois):
-        panel.plot(sizes, _values(runs, f"alignment/{roi}/r"), "o-", lw=1, ms=3, color=f"C{number}", label=roi)
+        colour = colormaps["tab20"](number % 20)
+        panel.plot(sizes, _values(runs, f"alignment/{roi}/r"), "o-", lw=1, ms=3, color=colour, label=roi)
     panel.plot(sizes, _values(runs, "alignment/r"), "o-", lw=3, color="k", label="all voxels")
     panel.plot(sizes, _values(runs, "baseline/untrained/r"), "s--", lw=2, color="0.6", label="untrained, all voxels")
     panel.axhline(0, color="0.8", lw=0.8, zorder=0)

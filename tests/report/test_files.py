@@ -33,14 +33,15 @@ def result(config):
 
 @pytest.fixture
 def folder(result, config, tmp_path):
-    write(result, tmp_path / "run", config, {"brainexp": "x"}, figures=False)
+    write(result, tmp_path / "run", "a-b-c", config, {"brainexp": "x"}, figures=False)
     return tmp_path / "run"
 
 
 def test_result_json_holds_every_metric_of_the_contract(folder, config):
     record = json.loads((folder / "result.json").read_text())
 
-    assert record.keys() == {"metrics", "curves", "subjects", "remarks", "config", "environment"}
+    assert record["name"] == "a-b-c"
+    assert record.keys() == {"name", "metrics", "curves", "subjects", "remarks", "config", "environment"}
     assert record["metrics"].keys() >= CONTRACT
     assert all(value is None or isinstance(value, float) for value in record["metrics"].values())
     assert record["config"] == config
@@ -116,7 +117,7 @@ def test_nothing_half_written_is_left_by_an_error(result, config, tmp_path, monk
     monkeypatch.setattr("brainexp.report.files.np.savez_compressed", lambda *_, **__: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        write(result, tmp_path / "run", config, {}, figures=False)
+        write(result, tmp_path / "run", "a-b-c", config, {}, figures=False)
 
     assert list((tmp_path / "run").iterdir()) == []
 

@@ -8,6 +8,7 @@ from brainexp.report.sweep import records, scale_curve, sweep_table
 
 def run(size, r, path):
     return {
+        "name": "local-none-alice",
         "config": {"model": {"path": path, "context_words": 20}, "tracking": {"run_name": path}},
         "metrics": {
             "compression/parameters": size, "alignment/r": r, "alignment/r_se": 0.01, "alignment/r_norm": None,
@@ -42,6 +43,18 @@ def test_the_table_shows_what_differs_and_not_what_does_not(runs):
     assert "4,000,000" in text
     assert "0.300" in text
     assert "–" in text
+
+
+def test_names_that_differ_are_enough(runs):
+    console = Console(width=150, record=True)
+
+    console.print(
+        sweep_table([{**one, "name": name} for one, name in zip(runs, ("gpt2-none-x", "bert-none-x"), strict=True)])
+    )
+
+    text = console.export_text()
+    assert "gpt2-none-x" in text
+    assert "model.path" not in text
 
 
 def test_the_curve_goes_from_small_to_large(runs):
