@@ -150,7 +150,7 @@ def _nearest(key: str) -> str:
     """What was probably meant by an option that Hydra does not know."""
     import dataclasses
 
-    from brainexp import experiment
+    from brainexp import experiment, settings  # noqa: F401  the experiment registers the members
     from brainexp.registry import REGISTRIES
 
     parents, _, leaf = key.rpartition(".")
@@ -161,7 +161,7 @@ def _nearest(key: str) -> str:
         registry = REGISTRIES[parents]
         known = sorted({one.name for name in registry.names() for one in dataclasses.fields(registry.member(name))})
     else:
-        section = getattr(experiment, parents.capitalize(), None)
+        section = getattr(settings, parents.capitalize(), None)
         known = [one.name for one in dataclasses.fields(section)] if section is not None else []
     near = get_close_matches(leaf, known, n=1)
     prefix = f"{parents}." if parents else ""

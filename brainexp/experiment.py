@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -18,7 +18,7 @@ from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa
 from brainexp.align.baseline import autocorrelation, position, word_rate
 from brainexp.align.clock import require_words_inside
 from brainexp.align.delay import delayed
-from brainexp.align.downsample import DOWNSAMPLERS, LANCZOS_LOBES
+from brainexp.align.downsample import DOWNSAMPLERS
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.align.residual import residual
 from brainexp.align.trim import kept_rows
@@ -40,85 +40,14 @@ from brainexp.registry import (
     load_plugins,
     validated,
 )
-from brainexp.result import Result, Voxels, alignment_metrics, chosen_layers, layer_curves, score_table
-from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p, false_discovery_q
+from brainexp.result import Result, Voxels, summarised
+from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
+from brainexp.settings import Align, Scoring, Split
 
 #: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
 BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
 #: All annotations of the stimuli together: what a perfect model of them would reach.
 ALL_ANNOTATIONS = "annotations"
-
-
-@dataclass(frozen=True)
-class Align:
-    """From words to TRs.
-
-    Parameters
-    ----------
-    downsample : {"lanczos", "mean", "sum", "last"}
-        How features of words become features of TRs.
-    delays : tuple of int, in TRs
-        Finite impulse response: which earlier TRs a response may depend on.
-    """
-
-    downsample: Literal["lanczos", "mean", "sum", "last"] = "lanczos"
-    delays: tuple[int, ...] = (1, 2, 3, 4)
-
-    def __post_init__(self) -> None:
-        if not self.delays or min(self.delays) < 0 or len(set(self.delays)) < len(self.delays):
-            raise ConfigError(f"align: delays must be distinct and not negative, in TRs, got {self.delays}")
-
-    @property
-    def reach_trs(self) -> int:
-        """How far a row's features reach into other rows, in TRs: the gap beside a held-out block."""
-        return max(self.delays) + (LANCZOS_LOBES if self.downsample == "lanczos" else 0)
-
-
-@dataclass(frozen=True)
-class Split:
-    """What is held out.
-
-    Parameters
-    ----------
-    by : {"auto", "run", "block"}
-        Whole runs, or a contiguous block of each run; auto takes runs where there are several.
-    folds : int
-        Each is tested once, with penalty and layer chosen on the others.
-    gap_trs : int or None
-        TRs beside a held-out block that are not trained on; None for the reach of delays and filter.
-    layer_choice : {"model", "subject", "voxel"}
-        One layer for all subjects, one per subject or one per voxel, by r on training rows only.
-    """
-
-    by: Literal["auto", "run", "block"] = "auto"
-    folds: int = 5
-    gap_trs: int | None = None
-    layer_choice: Literal["model", "subject", "voxel"] = "model"
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How scores are judged.
-
-    Parameters
-    ----------
-    permutations : int
-        Block permutations for p.
-    block_trs : int
-        TRs per permuted block; noise that stays alike for longer needs longer ones, else p is too small.
-    ceiling_floor : float
-        Voxels with a lower ceiling have no normalised r.
-    """
-
-    permutations: int = 1000
-    block_trs: int = 10
-    ceiling_floor: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.permutations < 1 or self.block_trs < 1:
-            raise ConfigError(
-                f"scoring: permutations and block_trs must be at least 1, got {self.permutations} and {self.block_trs}"
-            )
 
 
 @dataclass(frozen=True)
@@ -131,9 +60,9 @@ class Experiment:
     prompt: Prompt
     encoder: Encoder
     probes: Mapping[str, Probe] = field(default_factory=dict)
-    align: Align = Align()
-    split: Split = Split()
-    scoring: Scoring = Scoring()
+    align: Align = field(default_factory=Align)
+    split: Split = field(default_factory=Split)
+    scoring: Scoring = field(default_factory=Scoring)
     baselines: tuple[str, ...] = ()
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
@@ -480,51 +409,6 @@ def _language_free(
         return delayed(word_rate(stimulus.midpoint_s, clock), delays)
     longest = max(one.n_trs for one in recordings.clocks)
     return {"position": position, "autocorrelation": autocorrelation}[name](longest)[: clock.n_trs]
-
-
-def summarised(
-    evaluations: Mapping[str, Evaluation],
-    p: FloatArray,
-    target: Target,
-    voxels: Voxels,
-    metrics: Mapping[str, float],
-    curves: Mapping[str, list[float]],
-    remarks: Sequence[str],
-) -> Result:
-    """Put scores, tables and metrics together; the names of metrics are a contract."""
-    import pandas as pd
-
-    scored = evaluations["model"]
-    scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
-    q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
-    n_unscored = int((~target.scorable).sum())
-    told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
-    return Result(
-        metrics={
-            **alignment_metrics(scores),
-            "alignment/significant_fraction": float((q[target.scorable] < 0.05).mean()),
-            "alignment/scored_voxels": float(target.scorable.sum()),
-            "alignment/unscored_voxels": float(n_unscored),
-            **chosen_layers(scored, target.scorable),
-            **metrics,
-        },
-        curves={**layer_curves(scores), **curves},
-        scores=scores,
-        per_voxel={
-            "subject": np.array(voxels.subjects)[voxels.owner],
-            "r": scored.r,
-            "r2": scored.r2,
-            "ceiling": voxels.ceiling,
-            "r_norm": voxels.normalised(scored.r),
-            "p": p,
-            "q": q,
-            "layer": scored.layer.T,
-            "penalty": scored.penalty.T,
-            **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != "model"},
-        },
-        voxels=voxels,
-        remarks=(*told, *remarks),
-    )
 
 
 def peak_memory_bytes() -> float:

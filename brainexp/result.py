@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainexp.containers import FloatArray, Space
-from brainexp.evaluation import Evaluation
+from brainexp.evaluation import Evaluation, Target
 from brainexp.score.ceiling import normalised
+from brainexp.score.permutation import false_discovery_q
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,51 @@ class Result:
     per_voxel: dict[str, np.ndarray[Any, Any]]
     voxels: Voxels
     remarks: tuple[str, ...] = field(default=())
+
+
+def summarised(
+    evaluations: Mapping[str, Evaluation],
+    p: FloatArray,
+    target: Target,
+    voxels: Voxels,
+    metrics: Mapping[str, float],
+    curves: Mapping[str, list[float]],
+    remarks: Sequence[str],
+) -> Result:
+    """Put scores, tables and metrics together; the names of metrics are a contract."""
+    import pandas as pd
+
+    scored = evaluations["model"]
+    scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
+    q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
+    n_unscored = int((~target.scorable).sum())
+    told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
+    return Result(
+        metrics={
+            **alignment_metrics(scores),
+            "alignment/significant_fraction": float((q[target.scorable] < 0.05).mean()),
+            "alignment/scored_voxels": float(target.scorable.sum()),
+            "alignment/unscored_voxels": float(n_unscored),
+            **chosen_layers(scored, target.scorable),
+            **metrics,
+        },
+        curves={**layer_curves(scores), **curves},
+        scores=scores,
+        per_voxel={
+            "subject": np.array(voxels.subjects)[voxels.owner],
+            "r": scored.r,
+            "r2": scored.r2,
+            "ceiling": voxels.ceiling,
+            "r_norm": voxels.normalised(scored.r),
+            "p": p,
+            "q": q,
+            "layer": scored.layer.T,
+            "penalty": scored.penalty.T,
+            **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != "model"},
+        },
+        voxels=voxels,
+        remarks=(*told, *remarks),
+    )
 
 
 def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataFrame:

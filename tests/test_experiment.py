@@ -9,7 +9,8 @@ import pytest
 from brainexp.containers import Clock, Responses, Space, Stimulus
 from brainexp.dataset.passage import Passage
 from brainexp.errors import ConfigError, DataError
-from brainexp.experiment import Align, Experiment, Split, run
+from brainexp.experiment import Experiment, run
+from brainexp.settings import Align, Split
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from brainexp.dataset.regions import REGIONS
 from brainexp.dataset.synthetic import Synthetic
 from brainexp.encoder.ridge import Ridge
 from brainexp.evaluation import Target, evaluated
-from brainexp.experiment import Experiment, Split, held_out, layer_designs, recorded, to_predict
+from brainexp.experiment import Experiment, held_out, layer_designs, recorded, to_predict
 from brainexp.score.correlation import pearson_r
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p, false_discovery_q
+from brainexp.settings import Split
 
 RESPONDING = tuple(name for name, region in REGIONS.items() if region.responds_to)
 SILENT = tuple(name for name, region in REGIONS.items() if not region.responds_to)

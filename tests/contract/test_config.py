@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from brainexp.experiment import Align, Experiment, Scoring, Split
+from brainexp.experiment import Experiment
 from brainexp.registry import REGISTRIES
+from brainexp.settings import Align, Scoring, Split
 from tests.conftest import CONF
 
 CHOICES = [
