@@ -127,7 +127,7 @@ def test_an_oracle_reaches_the_analytic_ceiling_in_every_region(study, roi):
     difference = study.scored(design, at, Oracle(weights)).r - expected
 
     error = difference.std(ddof=1) / np.sqrt(len(at))
-    assert error < 0.008
+    assert error < 0.006
     assert abs(difference.mean()) < STANDARD_ERRORS * error
     assert expected.mean() > 0.97 * study.voxels.ceiling[at].mean()
 

@@ -216,7 +216,7 @@ def test_the_first_seeds_not_for_tests_may_be_reached_but_not_passed():
 @pytest.mark.slow
 def test_work_at_full_scale_needs_little_more_memory_than_the_result():
     """20,000 voxels × 3,000 TRs: at the peak less than the result and a half again."""
-    dataset = Synthetic(n_subjects=1, n_stories=10, words_per_story=1550, n_voxels=20_000)
+    dataset = Synthetic(n_subjects=1, n_stories=10, words_per_story=1600, n_voxels=20_000)
     tracemalloc.start()
     try:
         runs = dataset.responses("s1")
