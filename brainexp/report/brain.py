@@ -76,14 +76,15 @@ def write_map(values: FloatArray, space: Space, folder: Path, name: str) -> None
 
 
 @contextmanager
-def _without_mask_warning() -> Iterator[None]:
-    """Silence what numpy says of nilearn's masked arrays: it means nothing to the reader."""
+def _without_idle_warnings() -> Iterator[None]:
+    """Silence what means nothing to the reader: masked arrays inside nilearn, and that its figures open no window."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*'partition' will ignore the 'mask'", category=UserWarning)
+        for words in (".*'partition' will ignore the 'mask'", ".*'agg' matplotlib backend that is non-interactive"):
+            warnings.filterwarnings("ignore", message=words, category=UserWarning)
         yield
 
 
-@_without_mask_warning()
+@_without_idle_warnings()
 def picture(values: FloatArray, space: Space, title: str, path: Path) -> None:
     """Draw a map as a static figure; arguments as for `write_map`."""
     import matplotlib
@@ -114,7 +115,7 @@ def _figure(values: FloatArray, space: Space, top: float) -> Any:
     return figure
 
 
-@_without_mask_warning()
+@_without_idle_warnings()
 def page(values: FloatArray, space: Space, title: str, path: Path) -> None:
     """Write a map as one HTML file that needs no network; arguments as for `write_map`."""
     from matplotlib import colormaps
