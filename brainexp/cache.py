@@ -102,8 +102,11 @@ class ArrayCache:
             del values
             entry = {"key": key, "sha256": file_digest(temporary / "values.npy"), "facts": facts}
             (temporary / "entry.json").write_text(json.dumps(entry, indent=1))
-            if self.get(key) is None:  # else another job finished the same entry first: its copy is as good
+            try:
                 temporary.rename(folder)
+            except OSError:  # an entry is there: another job's, as good as ours, or a broken one, which get removes
+                if self.get(key) is None:
+                    temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         stored = self.get(key)

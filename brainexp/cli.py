@@ -118,7 +118,8 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
 
 def show_sweep(folder: Path) -> None:
     """Print the finished runs of a sweep side by side, and draw them beside the jobs' folders."""
-    from brainexp.report.sweep import DOTS_PER_INCH, FIGURE, records, scale_curve, sweep_table
+    from brainexp.report.figures import DOTS_PER_INCH
+    from brainexp.report.sweep import FIGURE, records, scale_curve, sweep_table
 
     runs = records(folder)
     if not runs:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from brainexp.align.downsample import LANCZOS_LOBES
 from brainexp.errors import ConfigError
+
+#: Sections of the config that do not decide a number.
+VOLATILE = ("tracking", "cache", "report")
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,12 @@ class Scoring:
             raise ConfigError(
                 f"scoring: permutations and block_trs must be at least 1, got {self.permutations} and {self.block_trs}"
             )
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every option of a config with its dotted name, such as ``("model.path", "gpt2")``."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

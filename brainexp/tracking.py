@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from brainexp.cache import digest
 from brainexp.errors import ConfigError
 from brainexp.result import Result
+from brainexp.settings import VOLATILE, leaves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
-#: Parts of the config that do not decide a number.
-VOLATILE = ("tracking", "cache", "report")
 #: MLflow truncates longer values without a word.
 MAX_PARAM = 6000
 MAX_TAG = 8000
@@ -153,18 +152,10 @@ def _log_params(client: MlflowClient, run_id: str, config: Mapping[str, Any]) ->
     from mlflow.entities import Param
 
     params = []
-    for key, value in _leaves(config):
+    for key, value in leaves(config):
         text = str(value)
         params.append(Param(key, text if len(text) <= MAX_PARAM else "too long for MLflow: see result.json"))
     client.log_batch(run_id, params=params)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _log_result(client: MlflowClient, run_id: str, result: Result, folder: Path) -> None:

@@ -25,11 +25,12 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from brainexp.dataset.synthetic import FIRST_SEED_NOT_FOR_TESTS
 from brainexp.grammar import text
 
 #: Stories of these seeds and above are read in training, those of `VALIDATION_SEEDS` only for validation;
 #: seeds below `SCORED_BELOW` are never read, so that a synthetic brain can listen to them.
-SCORED_BELOW = 900_000
+SCORED_BELOW = FIRST_SEED_NOT_FOR_TESTS
 VALIDATION_SEEDS = range(900_000, 900_200)
 TRAINING_FROM = 1_000_000
 STORY_WORDS = (600, 1500)

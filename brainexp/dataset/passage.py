@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import gamma
 
 from brainexp.align.downsample import lanczos
 from brainexp.align.trim import kept_rows
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus
+from brainexp.dataset.cortex import autoregressive, haemodynamic_response
 from brainexp.dataset.subjects import chosen
 from brainexp.errors import ConfigError
 from brainexp.registry import DATASETS
@@ -64,6 +64,8 @@ CREATURES = frozenset(
     ]
 )
 AUTOREGRESSION = 0.4
+#: The response is cut after 24 s.
+RESPONSE_TRS = 16
 
 
 @DATASETS.register("passage")
@@ -191,9 +193,7 @@ class Passage:
 
     def _response(self, subject: str, stimulus: Stimulus, rng: np.random.Generator) -> Responses:
         clock = _clock(stimulus)
-        noise = rng.standard_normal((clock.n_trs, len(self._region)))
-        for tr in range(1, clock.n_trs):  # stationary with variance 1
-            noise[tr] = AUTOREGRESSION * noise[tr - 1] + np.sqrt(1 - AUTOREGRESSION**2) * noise[tr]
+        noise = autoregressive(clock.n_trs, len(self._region), AUTOREGRESSION, rng)
         signals = {"nothing": np.zeros(clock.n_trs), **self._signals[stimulus.story]}
         planted = np.column_stack([signals[target] for target in self._targets])
         weight = np.where(planted.any(axis=0), self.explainable, 0.0)
@@ -232,17 +232,11 @@ def _annotations(words: tuple[str, ...]) -> dict[str, FloatArray]:
 def _signal(stimulus: Stimulus) -> dict[str, FloatArray]:
     clock = _clock(stimulus)
     to_trs = lanczos(stimulus.midpoint_s, clock)
-    response = _haemodynamic_response()
+    response = haemodynamic_response(np.zeros(1), TR_S)[:RESPONSE_TRS, 0]
     return {
         name: np.convolve(to_trs @ values, response)[: clock.n_trs]
         for name, values in _annotations(stimulus.units).items()
     }
-
-
-def _haemodynamic_response() -> FloatArray:
-    """Difference of two gamma densities with SPM's parameters, one value per TR over 24 s."""
-    time_s = np.arange(0.0, 24.0, TR_S)
-    return np.asarray(gamma.pdf(time_s, 6) - gamma.pdf(time_s, 16) / 6)
 
 
 def _affine() -> FloatArray:

@@ -12,9 +12,9 @@ import numpy as np
 
 from brainexp.containers import FloatArray, Space
 from brainexp.errors import ConfigError
+from brainexp.report.figures import DOTS_PER_INCH
 from brainexp.result import Result
 
-DOTS_PER_INCH = 150
 #: Reads well on the white background, where voxels that were not predicted are left out.
 COLOURS = "viridis"
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainexp.settings import VOLATILE, leaves
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-#: Options that differ between the runs of a sweep but say nothing of it.
-HIDDEN = ("tracking", "report", "cache")
 FIGURE = "sweep.png"
-DOTS_PER_INCH = 150
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -38,7 +37,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     """
     from rich.table import Table
 
-    options = [_flat(run["config"]) for run in runs]
+    options = [dict(leaves({k: v for k, v in run["config"].items() if k not in VOLATILE})) for run in runs]
     names = [run["name"] for run in runs]
     differing = [key for key in options[0] if any(one.get(key) != options[0][key] for one in options)]
     if len(set(names)) == len(runs):  # the names tell the runs apart
@@ -97,15 +96,6 @@ def scale_curve(runs: list[dict[str, Any]]) -> Figure | None:
 def _values(runs: list[dict[str, Any]], name: str) -> list[float]:
     found = [run["metrics"].get(name) for run in runs]
     return [np.nan if value is None else value for value in found]
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if not prefix and key in HIDDEN:
-            continue
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _shown(value: float | None) -> str:
