@@ -42,6 +42,8 @@ def conf_dir() -> str:
 def main() -> None:
     """Run ``brainexp``; a user's mistake ends in one message and exit code 1."""
     wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
+    # On a machine with other work, threads that wait by spinning make runs ten times longer.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
     try:
         _composed()

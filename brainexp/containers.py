@@ -172,6 +172,70 @@ class Features:
 
 
 @dataclass(frozen=True, eq=False)
+class Design:
+    """One feature space at TR times, before delays.
+
+    Parameters
+    ----------
+    name : str
+        Which feature space, such as "layer 3" or "word_rate".
+    runs : tuple of arrays of shape (n_trs, n_dims)
+        Features of every TR, run by run.
+    rows : tuple of slice
+        What trimming leaves of each run.
+    delays : tuple of int, in TRs
+        A row holds the features of these earlier TRs of its run side by side; (0,) for spaces without delays.
+    """
+
+    name: str
+    runs: tuple[FloatArray, ...]
+    rows: tuple[slice, ...]
+    delays: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all runs after trimming."""
+        return sum(len(range(*kept.indices(len(run)))) for kept, run in zip(self.rows, self.runs, strict=True))
+
+    @property
+    def n_features(self) -> int:
+        """Columns, delays included."""
+        return int(self.runs[0].shape[1]) * len(self.delays)
+
+    def sources(self) -> IntArray:
+        """Where each row draws from, array of shape (n_delays, n_rows): TRs of the stacked runs, -1 before a run's start."""
+        found = []
+        first = 0
+        for run, kept in zip(self.runs, self.rows, strict=True):
+            local = np.arange(len(run))[kept] - np.array(self.delays)[:, None]
+            found.append(np.where(local >= 0, local + first, -1))
+            first += len(run)
+        return np.concatenate(found, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What an encoder found on one fold.
+
+    Parameters
+    ----------
+    validation_r : array of shape (n_voxels,)
+        r on validation rows of the training rows, at the chosen penalty.
+    penalty : array of shape (n_bands, n_voxels)
+        The chosen penalty of each feature space.
+    predicted : array of shape (n_test, n_voxels)
+        Predictions of the held-out rows.
+    parts : array of shape (n_bands, n_test, n_voxels), optional
+        What each feature space adds to the predictions, where there are several and it was asked for.
+    """
+
+    validation_r: FloatArray
+    penalty: FloatArray
+    predicted: FloatArray
+    parts: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Space:
     """How the columns of the responses sit in the brain.
 
@@ -252,6 +316,8 @@ class Facts:
         Seconds per TR.
     licence, doi, citation : str
         Whose it is and how to say so.
+    language : str
+        Code of the stimuli's language, such as "en".
     """
 
     subjects: tuple[str, ...]
@@ -262,3 +328,4 @@ class Facts:
     licence: str
     doi: str
     citation: str
+    language: str = "en"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brainexp.containers import FloatArray, Fold, IntArray
+from brainexp.align.residual import residual
+from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
 from brainexp.interfaces import Encoder
 from brainexp.progress import progress
 from brainexp.score.correlation import pearson_r, r_squared
+
+#: A feature space of all subjects, or one per subject where each has its own, such as head motion.
+Space = Design | Sequence[Design]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,28 +26,45 @@ class Target:
 
     Parameters
     ----------
-    per_fold : sequence of arrays of shape (n_rows, n_voxels)
-        One array per fold, for what is removed from responses is learned on the fold's training rows; the same array
-        repeated where nothing is removed.
-    subject : array of int of shape (n_voxels,)
+    values : array of shape (n_rows, n_scorable)
+        Responses of the voxels that can be scored.
+    subject : array of int of shape (n_scorable,)
         Whose voxel each column is.
     scorable : array of bool of shape (n_voxels,)
         False where a voxel has NaN or is constant; such voxels are not fitted and score NaN.
+    nuisance : sequence of arrays of shape (n_rows, n_regressors)
+        By subject, what is removed from the responses; empty for nothing.
     """
 
-    per_fold: Sequence[FloatArray]
+    values: FloatArray
     subject: IntArray
     scorable: NDArray[np.bool_]
+    nuisance: Sequence[FloatArray] = ()
 
-    def of_subject(self, subject: int) -> Target:
-        """Return the columns of one subject."""
-        own = self.subject == subject
-        return Target([values[:, own] for values in self.per_fold], self.subject[own], self.scorable[own])
+    def of_fold(self, fold: Fold) -> FloatArray:
+        """Responses of all rows, nuisance removed with weights of the fold's training rows."""
+        if not self.nuisance:
+            return self.values
+        left = np.empty_like(self.values)
+        for number, regressors in enumerate(self.nuisance):
+            own = self.subject == number
+            left[:, own] = residual(self.values[:, own], regressors, fold.train)
+        return left
+
+    def held_out(self, fold: Fold) -> FloatArray:
+        """Responses of a fold's held-out rows, array of shape (n_test, n_scorable)."""
+        return self.of_fold(fold)[fold.test]
+
+    def spread(self, values: FloatArray) -> FloatArray:
+        """Put values of scorable voxels, last axis, among all voxels; NaN for the others."""
+        every = np.full((*values.shape[:-1], len(self.scorable)), np.nan, values.dtype)
+        every[..., self.scorable] = values
+        return every
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores of one feature space.
+    """Scores of one feature space, or of several that stand together.
 
     Parameters
     ----------
@@ -51,12 +73,12 @@ class Evaluation:
     test_r, test_r2 : arrays of shape (n_layers, n_voxels)
         On held-out rows, averaged over folds: the whole curve, from which nothing is chosen.
     layer : array of int of shape (n_folds, n_voxels)
-        Chosen on the training rows of each fold.
-    penalty : array of shape (n_folds, n_voxels)
+        Chosen on the training rows of each fold; -1 where a voxel is not scored.
+    penalty : array of shape (n_folds, n_bands, n_voxels)
         Chosen likewise, at the chosen layer.
     r, r2 : arrays of shape (n_voxels,)
         On held-out rows at the chosen layer, averaged over folds.
-    observed, predicted : lists of arrays of shape (n_test_rows, n_voxels)
+    predicted : lists of arrays of shape (n_test_rows, n_scorable)
         Held-out rows at the chosen layer, one array per fold.
     """
 
@@ -67,26 +89,31 @@ class Evaluation:
     penalty: FloatArray
     r: FloatArray
     r2: FloatArray
-    observed: list[FloatArray]
     predicted: list[FloatArray]
+
+    @cached_property
+    def usual_layer(self) -> IntArray:
+        """The layer that most voxels have chosen in each fold, array of shape (n_folds,)."""
+        return np.array([np.bincount(layers[layers >= 0]).argmax() for layers in self.layer])
 
 
 def evaluated(
     encoder: Encoder,
-    designs: Sequence[Callable[[], FloatArray]],
+    spaces: Sequence[Callable[[], Space]],
     target: Target,
     folds: Sequence[Fold],
     layer_choice: Literal["model", "subject", "voxel"],
     what: str,
+    beside: Sequence[Space] = (),
 ) -> Evaluation:
     """Fit and score every layer on every fold, and choose a layer per fold.
 
     Parameters
     ----------
     encoder : Encoder
-        Chooses penalties on the inner folds.
-    designs : sequence of callables
-        One per layer, each returns an array of shape (n_rows, n_features).
+        Chooses penalties on the inner folds. One that takes layers together sees all of them at once, as one layer.
+    spaces : sequence of callables
+        One per layer, each returns its features.
     target : Target
         Responses.
     folds : sequence of Fold
@@ -95,68 +122,110 @@ def evaluated(
         Over which voxels the validation r is averaged before layers are compared.
     what : str
         Name on the progress bar.
+    beside : sequence of Design, or of one Design per subject
+        Feature spaces that stand beside every layer.
 
     Returns
     -------
     Evaluation
     """
-    n_layers, n_folds, n_voxels = len(designs), len(folds), len(target.subject)
-    known = np.flatnonzero(target.scorable)
-    group = _groups(layer_choice, target.subject[known])
-    validation_r, test_r, test_r2 = (np.full((n_layers, n_folds, n_voxels), np.nan, np.float32) for _ in range(3))
-    best = np.full((n_folds, len(known)), -np.inf)
-    layer_of = np.zeros((n_folds, n_voxels), np.intp)
-    penalty = np.full((n_folds, n_voxels), np.nan)
-    observed = [target.per_fold[at][fold.test] for at, fold in enumerate(folds)]
-    predicted = [np.full_like(values, np.nan, dtype=float) for values in observed]
-    for layer, design in enumerate(progress(designs, n_layers, what)):
-        features = design()
+    groups: list[Sequence[Callable[[], Space]]] = [spaces] if encoder.together else [[space] for space in spaces]
+    n_folds, n_known = len(folds), len(target.subject)
+    group = _groups(layer_choice, target.subject)
+    curves = {name: np.zeros((len(groups), n_known), np.float32) for name in ("validation_r", "test_r", "test_r2")}
+    best = [_Best.none(n_known, len(fold.test)) for fold in folds]
+    for layer, members in enumerate(progress(groups, len(groups), what)):
+        bands = [*(space() for space in members), *beside]
         for at, fold in enumerate(folds):
-            responses = target.per_fold[at][:, known]
-            fitted = encoder.fit(features[fold.train], responses[fold.train], fold.inner)
-            guess = fitted.predict(features[fold.test])
-            validation_r[layer, at, known] = fitted.validation_r
-            test_r[layer, at, known] = pearson_r(responses[fold.test], guess)
-            test_r2[layer, at, known] = r_squared(responses[fold.test], guess)
-            merit = _group_mean(fitted.validation_r, group)
-            better = (merit > best[at]) | (layer == 0)
-            best[at, better] = merit[better]
-            columns = known[better]
-            layer_of[at, columns] = layer
-            penalty[at, columns] = fitted.penalty[better]
-            predicted[at][:, columns] = guess[:, better]
-    fold_at = np.arange(n_folds)[:, None]
-    voxel_at = np.arange(n_voxels)[None, :]
+            responses = target.of_fold(fold)
+            fitted = fit(encoder, bands, responses[fold.train], target.subject, fold)
+            r, r2 = pearson_r(responses[fold.test], fitted.predicted), r_squared(responses[fold.test], fitted.predicted)
+            for name, found in (("validation_r", fitted.validation_r), ("test_r", r), ("test_r2", r2)):
+                curves[name][layer] += found / n_folds
+            best[at].improve(layer, _group_mean(fitted.validation_r, group), fitted, r, r2)
     return Evaluation(
-        validation_r=validation_r.mean(axis=1),
-        test_r=test_r.mean(axis=1),
-        test_r2=test_r2.mean(axis=1),
-        layer=layer_of,
-        penalty=penalty,
-        r=test_r[layer_of, fold_at, voxel_at].mean(axis=0),
-        r2=test_r2[layer_of, fold_at, voxel_at].mean(axis=0),
-        observed=observed,
-        predicted=predicted,
+        **{name: target.spread(curve) for name, curve in curves.items()},
+        layer=np.stack([_spread_int(one.layer, target.scorable) for one in best]),
+        penalty=target.spread(np.stack([one.penalty for one in best if one.penalty is not None])),
+        r=target.spread(np.mean([one.r for one in best], axis=0)),
+        r2=target.spread(np.mean([one.r2 for one in best], axis=0)),
+        predicted=[one.predicted for one in best],
     )
 
 
-def side_by_side(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Join evaluations of disjoint voxels, in order."""
+def fit(encoder: Encoder, bands: Sequence[Space], responses: FloatArray, subject: IntArray, fold: Fold) -> Fitted:
+    """Fit all subjects at once, or one by one where a feature space is each one's own.
 
-    def joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate(arrays, axis=-1)
+    Parameters
+    ----------
+    encoder : Encoder
+    bands : sequence of Design, or of one Design per subject
+    responses : array of shape (n_train, n_voxels)
+        Training rows.
+    subject : array of int of shape (n_voxels,)
+    fold : Fold
 
-    return Evaluation(
-        validation_r=joined([one.validation_r for one in evaluations]),
-        test_r=joined([one.test_r for one in evaluations]),
-        test_r2=joined([one.test_r2 for one in evaluations]),
-        layer=joined([one.layer for one in evaluations]),
-        penalty=joined([one.penalty for one in evaluations]),
-        r=joined([one.r for one in evaluations]),
-        r2=joined([one.r2 for one in evaluations]),
-        observed=[joined(parts) for parts in zip(*(one.observed for one in evaluations), strict=True)],
-        predicted=[joined(parts) for parts in zip(*(one.predicted for one in evaluations), strict=True)],
+    Returns
+    -------
+    Fitted
+        All voxels, in their order.
+    """
+    shared = [band for band in bands if isinstance(band, Design)]
+    if len(shared) == len(bands):
+        return encoder.fit(shared, responses, subject, fold)
+    columns, found = [], []
+    for number in np.unique(subject):
+        own = np.flatnonzero(subject == number)
+        its = [band if isinstance(band, Design) else band[number] for band in bands]
+        columns.append(own)
+        found.append(encoder.fit(its, responses[:, own], subject[own], fold))
+    order = np.argsort(np.concatenate(columns))
+    parts = [one.parts for one in found if one.parts is not None]
+    return Fitted(
+        validation_r=np.concatenate([one.validation_r for one in found])[order],
+        penalty=np.concatenate([one.penalty for one in found], axis=1)[:, order],
+        predicted=np.concatenate([one.predicted for one in found], axis=1)[:, order],
+        parts=np.concatenate(parts, axis=2)[:, :, order] if parts else None,
     )
+
+
+@dataclass(eq=False)
+class _Best:
+    """Of one fold, what is kept of the best layer so far."""
+
+    merit: FloatArray
+    layer: IntArray
+    r: FloatArray
+    r2: FloatArray
+    predicted: FloatArray
+    penalty: FloatArray | None = None
+
+    @classmethod
+    def none(cls, n_voxels: int, n_test: int) -> _Best:
+        unknown = np.full(n_voxels, np.nan)
+        return cls(
+            merit=np.full(n_voxels, -np.inf),
+            layer=np.zeros(n_voxels, np.intp),
+            r=unknown,
+            r2=unknown.copy(),
+            predicted=np.full((n_test, n_voxels), np.nan, np.float32),
+        )
+
+    def improve(self, layer: int, merit: FloatArray, fitted: Fitted, r: FloatArray, r2: FloatArray) -> None:
+        """Take over the voxels for which this layer has the higher merit."""
+        better = (merit > self.merit) | (layer == 0)
+        if self.penalty is None:
+            self.penalty = np.full_like(fitted.penalty, np.nan)
+        self.merit[better], self.layer[better] = merit[better], layer
+        self.r[better], self.r2[better] = r[better], r2[better]
+        self.penalty[:, better] = fitted.penalty[:, better]
+        self.predicted[:, better] = fitted.predicted[:, better]
+
+
+def _spread_int(values: IntArray, scorable: NDArray[np.bool_]) -> IntArray:
+    every = np.full(len(scorable), -1, np.intp)
+    every[scorable] = values
+    return every
 
 
 def scorable_voxels(values: FloatArray, folds: Sequence[Fold]) -> NDArray[np.bool_]:

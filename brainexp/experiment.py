@@ -15,20 +15,15 @@ import numpy as np
 
 # Importing the rooms registers their members.
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
-from brainexp.align.baseline import autocorrelation, position, word_rate
-from brainexp.align.clock import require_words_inside
-from brainexp.align.delay import delayed
-from brainexp.align.downsample import DOWNSAMPLERS
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
-from brainexp.align.residual import residual
-from brainexp.align.trim import kept_rows
 from brainexp.cache import ArrayCache, default_cache_dir, digest
 from brainexp.compression.cost import cost
-from brainexp.containers import Clock, FloatArray, Fold, Responses, Stimulus
+from brainexp.containers import FloatArray, Fold, Stimulus
 from brainexp.errors import ConfigError, DataError, ModelError
-from brainexp.evaluation import Evaluation, Target, evaluated, scorable_voxels, side_by_side
+from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
 from brainexp.interfaces import Compression, Dataset, Encoder, LoadedModel, Model, Probe, ProbeInput, Prompt
 from brainexp.progress import Stopwatch, counter, progress
+from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
 from brainexp.registry import (
     COMPRESSIONS,
     DATASETS,
@@ -43,11 +38,6 @@ from brainexp.registry import (
 from brainexp.result import Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
 from brainexp.settings import Align, Scoring, Split
-
-#: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
-BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
-#: All annotations of the stimuli together: what a perfect model of them would reach.
-ALL_ANNOTATIONS = "annotations"
 
 
 @dataclass(frozen=True)
@@ -92,37 +82,6 @@ class Experiment:
         return np.random.default_rng([self.seed, crc32(stage.encode())])
 
 
-@dataclass(frozen=True, eq=False)
-class Recordings:
-    """Stimuli and responses of the chosen subjects, on one clock per story.
-
-    Parameters
-    ----------
-    stimuli : tuple of Stimulus
-        Every story.
-    subjects : dict of str to tuple of Responses
-        By subject, one recording per story.
-    clocks : tuple of Clock
-        One per story, the same for all subjects.
-    rows : tuple of slice
-        What trimming leaves of each run.
-    """
-
-    stimuli: tuple[Stimulus, ...]
-    subjects: Mapping[str, tuple[Responses, ...]]
-    clocks: tuple[Clock, ...]
-    rows: tuple[slice, ...]
-
-    def stacked(self, per_run: Sequence[FloatArray]) -> FloatArray:
-        """Trim what is given run by run, arrays of shape (n_trs, ...), and stack it."""
-        return np.concatenate([run[kept] for run, kept in zip(per_run, self.rows, strict=True)])
-
-    @property
-    def run_lengths(self) -> list[int]:
-        """Rows of each run after trimming."""
-        return [len(range(*kept.indices(clock.n_trs))) for kept, clock in zip(self.rows, self.clocks, strict=True)]
-
-
 def run(experiment: Experiment) -> Result:
     """Predict brain responses from a language model, on rows that no choice has seen.
 
@@ -145,7 +104,8 @@ def run(experiment: Experiment) -> Result:
     require_possible(experiment)
 
     with watch.stage("load"):
-        recordings = recorded(experiment)
+        recordings = recorded(experiment.dataset)
+        require_known_spaces(experiment, recordings)
         folds = held_out(experiment, recordings.run_lengths)
         target, voxels = to_predict(experiment, recordings, folds)
 
@@ -153,20 +113,25 @@ def run(experiment: Experiment) -> Result:
         features, facts = word_features(experiment, experiment.model, recordings.stimuli)
 
     with watch.stage("encode"):
-        designs = layer_designs(experiment, recordings, features)
-        scored = evaluated(experiment.encoder, designs, target, folds, experiment.split.layer_choice, "layers")
+        layers = layer_designs(experiment.align, recordings, features)
+        beside = [feature_space(name, experiment.align, recordings) for name in experiment.encoder.beside]
+        scored = evaluated(
+            experiment.encoder, layers, target, folds, experiment.split.layer_choice, "layers", beside=beside
+        )
 
     with watch.stage("baselines"):
         baselines = {name: baseline(name, experiment, recordings, target, folds) for name in experiment.baselines}
 
     with watch.stage("significance"):
-        p = block_permutation_p(
-            scored.observed,
-            scored.predicted,
-            n_permutations=experiment.scoring.permutations,
-            block_trs=experiment.scoring.block_trs,
-            rng=experiment.rng("significance"),
-            null_scale=CROSS_VALIDATED,
+        p = target.spread(
+            block_permutation_p(
+                [target.held_out(fold) for fold in folds],
+                scored.predicted,
+                n_permutations=experiment.scoring.permutations,
+                block_trs=experiment.scoring.block_trs,
+                rng=experiment.rng("significance"),
+                null_scale=CROSS_VALIDATED,
+            )
         )
 
     with watch.stage("probe"):
@@ -185,7 +150,7 @@ def run(experiment: Experiment) -> Result:
             "memory/peak_bytes": peak_memory_bytes(),
         },
         curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
-        remarks=experiment.encoder.remarks(scored.penalty[:, target.scorable]),
+        remarks=experiment.encoder.remarks(scored.penalty[..., target.scorable]),
     )
 
 
@@ -198,40 +163,18 @@ def require_possible(experiment: Experiment) -> None:
     experiment.dataset.chosen_subjects()
 
 
-def recorded(experiment: Experiment) -> Recordings:
-    """Load stimuli and responses, and refuse what does not fit together.
-
-    Raises
-    ------
-    DataError
-        If a word lies outside its recording, or subjects were recorded on different clocks.
-    ConfigError
-        If a nuisance regressor or a baseline is named that the dataset does not have.
-    """
-    source = experiment.dataset
-    stimuli = source.stimuli()
-    subjects = {subject: source.responses(subject) for subject in source.chosen_subjects()}
-    first, *others = subjects
-    clocks = tuple(response.clock for response in subjects[first])
-    for other in others:
-        if tuple(response.clock for response in subjects[other]) != clocks:
-            raise DataError(
-                f"subjects {first!r} and {other!r} were recorded on different clocks. Analyse them in separate runs: "
-                f"dataset.subjects={other}"
-            )
-    for stimulus, clock in zip(stimuli, clocks, strict=True):
-        require_words_inside(stimulus, clock, first)
-    known = tuple(subjects[first][0].nuisance)
-    annotated = (*stimuli[0].annotations, ALL_ANNOTATIONS) if stimuli[0].annotations else ()
-    offered = (*BASELINES, *known, *annotated)
-    for name in experiment.encoder.nuisance:
-        if name not in known:
-            raise ConfigError(f"unknown nuisance regressor {name!r} in encoder.nuisance.{did_you_mean(name, known)}")
-    for name in experiment.baselines:
-        if name not in offered:
-            raise ConfigError(f"unknown baseline {name!r} in baselines.{did_you_mean(name, offered)}")
-    rows = tuple(kept_rows(clock, source.trim_start_s, source.trim_stop_s) for clock in clocks)
-    return Recordings(stimuli=stimuli, subjects=subjects, clocks=clocks, rows=rows)
+def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None:
+    """Raise ConfigError if a nuisance regressor, a band or a baseline is named that the dataset does not have."""
+    known = tuple(next(iter(recordings.nuisance.values())))
+    offered = (*recordings.spaces(), *OF_THE_MODEL)
+    for option, names, choice in (
+        ("encoder.nuisance", experiment.encoder.nuisance, known),
+        ("encoder.beside", experiment.encoder.beside, recordings.spaces()),
+        ("baselines", experiment.baselines, offered),
+    ):
+        for name in names:
+            if name not in choice:
+                raise ConfigError(f"unknown feature space {name!r} in {option}.{did_you_mean(name, choice)}")
 
 
 def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:
@@ -258,27 +201,13 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
     DataError
         If no voxel can be scored.
     """
-    raw = {name: recordings.stacked([run.values for run in runs]) for name, runs in recordings.subjects.items()}
-    scorable = np.concatenate([scorable_voxels(values, folds) for values in raw.values()])
+    scorable = np.concatenate([scorable_voxels(values, folds) for values in recordings.responses.values()])
     if not scorable.any():
         raise DataError(
             "every voxel has NaN or is constant in a held-out block. Check the responses, or lower split.folds."
         )
-    if experiment.encoder.nuisance:
-        beside = {
-            subject: recordings.stacked(
-                [np.hstack([run.nuisance[name] for name in experiment.encoder.nuisance]) for run in runs]
-            )
-            for subject, runs in recordings.subjects.items()
-        }
-        per_fold = [
-            np.hstack([residual(values, beside[subject], fold.train) for subject, values in raw.items()])
-            for fold in folds
-        ]
-    else:
-        per_fold = [np.hstack(list(raw.values()))] * len(folds)
-    subjects = tuple(raw)
-    owner = np.repeat(np.arange(len(subjects)), [values.shape[1] for values in raw.values()])
+    subjects = tuple(recordings.responses)
+    owner = np.repeat(np.arange(len(subjects)), [values.shape[1] for values in recordings.responses.values()])
     voxels = Voxels(
         subjects=subjects,
         spaces={subject: experiment.dataset.space(subject) for subject in subjects},
@@ -286,7 +215,10 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
         ceiling=np.concatenate([experiment.dataset.ceiling(subject) for subject in subjects]),
         ceiling_floor=experiment.scoring.ceiling_floor,
     )
-    return Target(per_fold=per_fold, subject=owner, scorable=scorable), voxels
+    values = np.hstack(list(recordings.responses.values()))[:, scorable]
+    removed = experiment.encoder.nuisance
+    nuisance = [recordings.nuisance_rows(removed, subject) for subject in subjects] if removed else []
+    return Target(values, owner[scorable], scorable, nuisance), voxels
 
 
 def word_features(
@@ -345,27 +277,6 @@ def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, values: FloatA
     return {f"compression/{name}": value for name, value in cost(reader).items()}
 
 
-def layer_designs(
-    experiment: Experiment, recordings: Recordings, features: Mapping[str, FloatArray]
-) -> list[Callable[[], FloatArray]]:
-    """One callable per layer that brings its features to TRs: downsampled, delayed and trimmed inside each run."""
-    downsampler = DOWNSAMPLERS[experiment.align.downsample]
-    to_trs = [
-        downsampler(stimulus.midpoint_s, clock)
-        for stimulus, clock in zip(recordings.stimuli, recordings.clocks, strict=True)
-    ]
-
-    def design(layer: int) -> FloatArray:
-        runs = [
-            delayed(matrix @ features[stimulus.story][layer], experiment.align.delays)
-            for matrix, stimulus in zip(to_trs, recordings.stimuli, strict=True)
-        ]
-        return recordings.stacked(runs)
-
-    n_layers = len(next(iter(features.values())))
-    return [partial(design, layer) for layer in range(n_layers)]
-
-
 def baseline(
     name: str, experiment: Experiment, recordings: Recordings, target: Target, folds: Sequence[Fold]
 ) -> Evaluation:
@@ -374,41 +285,20 @@ def baseline(
     Parameters
     ----------
     name : str
-        One of `BASELINES`, an annotation of the stimuli or all of them, or a nuisance regressor of the dataset.
+        "untrained" for the model's untrained twin, "static" for its layer 0, or a name of `feature_space`.
     experiment, recordings, target, folds
         As for the model.
     """
-    score = partial(evaluated, folds=folds, layer_choice=experiment.split.layer_choice, what=name)
+    layers: Sequence[Callable[[], Space]]
     if name == "untrained":
         features, _ = word_features(experiment, replace(experiment.model, weights="random"), recordings.stimuli)  # type: ignore[type-var]
-        return score(experiment.encoder, layer_designs(experiment, recordings, features), target)
-    if name in BASELINES:
-        per_run = [
-            _language_free(name, stimulus, clock, recordings, experiment.align.delays)
-            for stimulus, clock in zip(recordings.stimuli, recordings.clocks, strict=True)
-        ]
-        return score(experiment.encoder, [lambda: recordings.stacked(per_run)], target)
-    first = recordings.stimuli[0].annotations
-    if name in first or name == ALL_ANNOTATIONS:
-        spaces = list(first) if name == ALL_ANNOTATIONS else [name]
-        known = {one.story: np.hstack([one.annotations[space] for space in spaces])[None] for one in recordings.stimuli}
-        return score(experiment.encoder, layer_designs(experiment, recordings, known), target)
-    own = [recordings.stacked([run.nuisance[name] for run in runs]) for runs in recordings.subjects.values()]
-    return side_by_side(
-        [
-            score(experiment.encoder, [partial(np.asarray, regressor)], target.of_subject(number))
-            for number, regressor in enumerate(own)
-        ]
-    )
-
-
-def _language_free(
-    name: str, stimulus: Stimulus, clock: Clock, recordings: Recordings, delays: Sequence[int]
-) -> FloatArray:
-    if name == "word_rate":
-        return delayed(word_rate(stimulus.midpoint_s, clock), delays)
-    longest = max(one.n_trs for one in recordings.clocks)
-    return {"position": position, "autocorrelation": autocorrelation}[name](longest)[: clock.n_trs]
+        layers = layer_designs(experiment.align, recordings, features)
+    elif name == "static":
+        features, _ = word_features(experiment, experiment.model, recordings.stimuli)
+        layers = layer_designs(experiment.align, recordings, features)[:1]
+    else:
+        layers = [partial(feature_space, name, experiment.align, recordings)]
+    return evaluated(experiment.encoder, layers, target, folds, experiment.split.layer_choice, name)
 
 
 def peak_memory_bytes() -> float:

@@ -10,13 +10,13 @@ carry ``field(metadata=NOT_IN_CACHE_KEY)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from brainexp.containers import Facts, FloatArray, IntArray, Responses, Space, Stimulus
+from brainexp.containers import Design, Facts, Fitted, FloatArray, Fold, IntArray, Responses, Space, Stimulus
 
 NOT_IN_CACHE_KEY: Mapping[str, bool] = {"in_cache_key": False}
 
@@ -116,21 +116,6 @@ class Compression(Protocol):
         """The compressed model; the one handed in is not used afterwards."""
 
 
-class FittedEncoder(Protocol):
-    """An encoder after training."""
-
-    @property
-    def validation_r(self) -> FloatArray:
-        """r on the inner validation rows at the chosen penalty, array of shape (n_voxels,)."""
-
-    @property
-    def penalty(self) -> FloatArray:
-        """The chosen penalty, array of shape (n_voxels,)."""
-
-    def predict(self, features: FloatArray) -> FloatArray:
-        """Predicted responses, array of shape (n_trs, n_voxels)."""
-
-
 @runtime_checkable
 class Encoder(Protocol):
     """From features to responses."""
@@ -139,13 +124,23 @@ class Encoder(Protocol):
     def nuisance(self) -> tuple[str, ...]:
         """Regressors of the dataset to remove from the responses, with weights of the training rows."""
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Feature spaces that stand beside the model's as further bands, by the names of baselines."""
+
+    @property
+    def together(self) -> bool:
+        """Whether it takes all layers at once, as bands, rather than one after the other."""
+
     def objection(self) -> str | None:
         """Why this encoder cannot work on this machine, or None."""
 
-    def fit(
-        self, features: FloatArray, responses: FloatArray, inner: tuple[tuple[IntArray, IntArray], ...]
-    ) -> FittedEncoder:
-        """Learn from training rows: arrays of shape (n_trs, n_features) and (n_trs, n_voxels)."""
+    def fit(self, bands: Sequence[Design], responses: FloatArray, subject: IntArray, fold: Fold) -> Fitted:
+        """Learn from a fold's training rows and predict its held-out rows.
+
+        Features are of all rows; ``responses``, array of shape (n_train, n_voxels), are of training rows only, so that
+        nothing can be learned from held-out ones. ``subject`` of shape (n_voxels,) says whose column each is.
+        """
 
     def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
         """What the user should know about the chosen penalties, array of any shape."""

@@ -129,7 +129,7 @@ def summarised(
             "p": p,
             "q": q,
             "layer": scored.layer.T,
-            "penalty": scored.penalty.T,
+            "penalty": scored.penalty.T.squeeze(axis=1) if scored.penalty.shape[1] == 1 else scored.penalty.T,
             **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != "model"},
         },
         voxels=voxels,

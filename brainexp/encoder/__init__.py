@@ -1,5 +1,5 @@
 """From features to responses: one module per encoder."""
 
-from brainexp.encoder import ridge
+from brainexp.encoder import banded_ridge, ridge, stacked
 
-__all__ = ["ridge"]
+__all__ = ["banded_ridge", "ridge", "stacked"]

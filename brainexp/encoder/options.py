@@ -1,0 +1,108 @@
+"""What encoders that solve ridge regressions share: their options, where they compute, what they say of their penalties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from brainexp.containers import Fitted, FloatArray, Fold
+from brainexp.errors import ConfigError
+from brainexp.interfaces import NOT_IN_CACHE_KEY
+from brainexp.registry import ENCODERS
+from brainexp.solve.ridge import Work
+
+#: Share of voxels at one end of the grid from which a wider grid is advised.
+EDGE_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class RidgeOptions:
+    """Options of every encoder that solves ridge regressions.
+
+    Parameters
+    ----------
+    alphas : tuple of float
+        Penalties to choose from. Not squared: alpha of Huth et al. (2016) is the square root of ours.
+    nuisance : tuple of str
+        Regressors of the dataset to remove from the responses, with weights learned on training rows.
+    form : {"auto", "primal", "dual", "downdated"}
+        How it is solved: by the covariance of features, by the kernel between rows, or by one kernel for all inner folds.
+        Auto takes the cheapest.
+    nodes : bool or None
+        Whether the search over penalties interpolates between nodes of the spectrum, which changes validation r by less
+        than 1e-3 and predictions not at all; None where that is cheaper.
+    dtype : {"float32", "float64"}
+        Of everything with a column per voxel; float32 gives way to float64 where the spectrum demands it. Kernels and
+        their decompositions are always float64.
+    device : str
+        "auto" takes a GPU if there is one; "cpu", "cuda" or "cuda:1" insist.
+    voxels_per_batch : int
+        Voxels solved at once; fewer need less memory.
+    """
+
+    alphas: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
+    nuisance: tuple[str, ...] = ()
+    form: Literal["auto", "primal", "dual", "downdated"] = "auto"
+    nodes: bool | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = field(default="auto", metadata=NOT_IN_CACHE_KEY)
+    voxels_per_batch: int = field(default=8192, metadata=NOT_IN_CACHE_KEY)
+
+    def __post_init__(self) -> None:
+        if not self.alphas or min(self.alphas) <= 0:
+            raise ConfigError(f"encoder {self._name!r}: alphas must be positive, got {self.alphas}")
+        if self.voxels_per_batch < 1:
+            raise ConfigError(
+                f"encoder {self._name!r}: voxels_per_batch must be at least 1, got {self.voxels_per_batch}"
+            )
+
+    @property
+    def _name(self) -> str:
+        return ENCODERS.name_of(self)
+
+    def objection(self) -> str | None:
+        """Return why the device cannot be used here, or None."""
+        if self.device in {"auto", "cpu"}:
+            return None
+        if not self.device.startswith("cuda"):
+            return f"encoder.device={self.device} is not known. Give auto, cpu, cuda or cuda:1."
+        import torch
+
+        if not torch.cuda.is_available():
+            return f"encoder.device={self.device}, but torch {torch.__version__} finds no GPU. Give encoder.device=cpu."
+        return None
+
+    def work(self) -> Work:
+        """How the options say to compute."""
+        import torch
+
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return Work(device, self.dtype, self.voxels_per_batch, self.nodes)
+
+    def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
+        """Return what the user should know about the chosen penalties, array of any shape."""
+        found = []
+        for edge, side, advice in (
+            (min(self.alphas), "lowest", "Add lower ones to encoder.alphas."),
+            (
+                max(self.alphas),
+                "highest",
+                "Unpredictable voxels do so; if these are not, add higher ones to encoder.alphas.",
+            ),
+        ):
+            share = float(np.mean(np.isclose(penalty, edge)))
+            if len(self.alphas) > 1 and share > EDGE_SHARE:
+                found.append(
+                    f"encoder {self._name!r}: {share:.0%} of the fits chose the {side} penalty, {edge:g}. {advice}"
+                )
+        return tuple(found)
+
+
+def mean_only(responses: FloatArray, fold: Fold, n_bands: int) -> Fitted:
+    """Predict the mean of the training rows, for no feature varies; a constant prediction has no r."""
+    unknown = np.full((n_bands, responses.shape[1]), np.nan)
+    return Fitted(unknown[0], unknown, np.repeat(responses.mean(axis=0)[None], len(fold.test), axis=0))
