@@ -97,7 +97,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     with tracked(tracking, config, environment(), name) as record:
         try:
             result = run(experiment)
-            write(result, folder, name, config, environment(), figures=bool(config["report"]["figures"]))
+            write(result, folder, name, config, environment())
             record(result, folder)
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log

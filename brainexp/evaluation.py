@@ -30,6 +30,8 @@ class Target:
         Responses of the voxels that can be scored.
     subject : array of int of shape (n_scorable,)
         Whose voxel each column is.
+    columns : array of int of shape (n_scorable,)
+        Which of the subject's voxels it is.
     scorable : array of bool of shape (n_voxels,)
         False where a voxel has NaN or is constant; such voxels are not fitted and score NaN.
     nuisance : sequence of arrays of shape (n_rows, n_regressors)
@@ -38,6 +40,7 @@ class Target:
 
     values: FloatArray
     subject: IntArray
+    columns: IntArray
     scorable: NDArray[np.bool_]
     nuisance: Sequence[FloatArray] = ()
 
@@ -138,7 +141,7 @@ def evaluated(
         bands = [*(space() for space in members), *beside]
         for at, fold in enumerate(folds):
             responses = target.of_fold(fold)
-            fitted = fit(encoder, bands, responses[fold.train], target.subject, fold)
+            fitted = fit(encoder.fit, bands, responses[fold.train], target.subject, fold)
             r, r2 = pearson_r(responses[fold.test], fitted.predicted), r_squared(responses[fold.test], fitted.predicted)
             for name, found in (("validation_r", fitted.validation_r), ("test_r", r), ("test_r2", r2)):
                 curves[name][layer] += found / n_folds
@@ -153,12 +156,19 @@ def evaluated(
     )
 
 
-def fit(encoder: Encoder, bands: Sequence[Space], responses: FloatArray, subject: IntArray, fold: Fold) -> Fitted:
+def fit(
+    fit_shared: Callable[[Sequence[Design], FloatArray, IntArray, Fold], Fitted],
+    bands: Sequence[Space],
+    responses: FloatArray,
+    subject: IntArray,
+    fold: Fold,
+) -> Fitted:
     """Fit all subjects at once, or one by one where a feature space is each one's own.
 
     Parameters
     ----------
-    encoder : Encoder
+    fit_shared : callable
+        As `brainexp.interfaces.Encoder.fit`.
     bands : sequence of Design, or of one Design per subject
     responses : array of shape (n_train, n_voxels)
         Training rows.
@@ -172,13 +182,13 @@ def fit(encoder: Encoder, bands: Sequence[Space], responses: FloatArray, subject
     """
     shared = [band for band in bands if isinstance(band, Design)]
     if len(shared) == len(bands):
-        return encoder.fit(shared, responses, subject, fold)
+        return fit_shared(shared, responses, subject, fold)
     columns, found = [], []
     for number in np.unique(subject):
         own = np.flatnonzero(subject == number)
         its = [band if isinstance(band, Design) else band[number] for band in bands]
         columns.append(own)
-        found.append(encoder.fit(its, responses[:, own], subject[own], fold))
+        found.append(fit_shared(its, responses[:, own], subject[own], fold))
     order = np.argsort(np.concatenate(columns))
     parts = [one.parts for one in found if one.parts is not None]
     return Fitted(

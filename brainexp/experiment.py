@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,16 @@ from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.cache import ArrayCache, default_cache_dir, digest
 from brainexp.compression.cost import cost
-from brainexp.containers import FloatArray, Fold, Stimulus
+from brainexp.containers import Design, FloatArray, Fold, Stimulus
+from brainexp.encoder.banded_ridge import BandedRidge
+from brainexp.encoder.options import RidgeOptions
+from brainexp.encoder.ridge import Ridge
 from brainexp.errors import ConfigError, DataError, ModelError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
 from brainexp.interfaces import Compression, Dataset, Encoder, LoadedModel, Model, Probe, ProbeInput, Prompt
+from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch, counter, progress
+from brainexp.readout import Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
 from brainexp.registry import (
     COMPRESSIONS,
@@ -35,9 +40,9 @@ from brainexp.registry import (
     load_plugins,
     validated,
 )
-from brainexp.result import Result, Voxels, summarised
+from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
-from brainexp.settings import Align, Scoring, Split
+from brainexp.settings import Align, Partitioning, Scoring, Split
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Experiment:
     split: Split = field(default_factory=Split)
     scoring: Scoring = field(default_factory=Scoring)
     baselines: tuple[str, ...] = ()
+    partition: Partitioning = field(default_factory=lambda: Partitioning(spaces=()))
+    readout: bool = False
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
 
@@ -73,6 +80,8 @@ class Experiment:
             split=validated(Split, config["split"], "split"),
             scoring=validated(Scoring, config["scoring"], "scoring"),
             baselines=tuple(config["baselines"]),
+            partition=validated(Partitioning, config["partition"], "partition"),
+            readout=config["readout"] is not None,
             seed=int(config["seed"]),
             cache_dir=default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser(),
         )
@@ -122,6 +131,9 @@ def run(experiment: Experiment) -> Result:
     with watch.stage("baselines"):
         baselines = {name: baseline(name, experiment, recordings, target, folds) for name in experiment.baselines}
 
+    with watch.stage("partition"):
+        parts = partition_of(experiment, recordings, layers, scored, target, folds)
+
     with watch.stage("significance"):
         p = target.spread(
             block_permutation_p(
@@ -133,6 +145,9 @@ def run(experiment: Experiment) -> Result:
                 null_scale=CROSS_VALIDATED,
             )
         )
+
+    with watch.stage("readout"):
+        readouts = readouts_of(experiment, layers, scored, target, folds) if experiment.readout else []
 
     with watch.stage("probe"):
         given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
@@ -150,6 +165,9 @@ def run(experiment: Experiment) -> Result:
             "memory/peak_bytes": peak_memory_bytes(),
         },
         curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
+        parts=parts,
+        legacy=experiment.partition.legacy,
+        readouts=dict(zip(voxels.subjects, readouts, strict=True)) if readouts else {},
         remarks=experiment.encoder.remarks(scored.penalty[..., target.scorable]),
     )
 
@@ -159,6 +177,11 @@ def require_possible(experiment: Experiment) -> None:
     for objection in (experiment.encoder.objection(), experiment.compression.objection(experiment.model)):
         if objection is not None:
             raise ConfigError(objection)
+    if experiment.readout and not isinstance(experiment.encoder, Ridge):
+        raise ConfigError(
+            f"readout: encoder {ENCODERS.name_of(experiment.encoder)!r} has no weights to save. Give encoder=ridge, or "
+            "readout=null."
+        )
     experiment.model.require_ready()
     experiment.dataset.chosen_subjects()
 
@@ -171,6 +194,7 @@ def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None
         ("encoder.nuisance", experiment.encoder.nuisance, known),
         ("encoder.beside", experiment.encoder.beside, recordings.spaces()),
         ("baselines", experiment.baselines, offered),
+        ("partition.spaces", experiment.partition.spaces, (MODEL, *recordings.spaces())),
     ):
         for name in names:
             if name not in choice:
@@ -218,7 +242,8 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
     values = np.hstack(list(recordings.responses.values()))[:, scorable]
     removed = experiment.encoder.nuisance
     nuisance = [recordings.nuisance_rows(removed, subject) for subject in subjects] if removed else []
-    return Target(values, owner[scorable], scorable, nuisance), voxels
+    columns = np.concatenate([np.arange(own.shape[1]) for own in recordings.responses.values()])
+    return Target(values, owner[scorable], columns[scorable], scorable, nuisance), voxels
 
 
 def word_features(
@@ -299,6 +324,71 @@ def baseline(
     else:
         layers = [partial(feature_space, name, experiment.align, recordings)]
     return evaluated(experiment.encoder, layers, target, folds, experiment.split.layer_choice, name)
+
+
+def partition_of(
+    experiment: Experiment,
+    recordings: Recordings,
+    layers: Sequence[Callable[[], Design]],
+    scored: Evaluation,
+    target: Target,
+    folds: Sequence[Fold],
+) -> Partition | None:
+    """Separate the variance of the model, at each fold's chosen layer, from that of other feature spaces.
+
+    Parameters
+    ----------
+    experiment, recordings, target, folds
+        As for `baseline`.
+    layers : sequence of callables
+        The model's features.
+    scored : Evaluation
+        Of the model; names the layers.
+
+    Returns
+    -------
+    Partition or None
+        None where no spaces are named.
+    """
+    names = experiment.partition.spaces
+    if not names:
+        return None
+    shared: dict[str, Any] = {
+        one.name: getattr(experiment.encoder, one.name, one.default) for one in fields(RidgeOptions)
+    }
+    joint = BandedRidge(**shared | {"beside": (), "n_shares": experiment.partition.n_shares, "choose_by": "r2"})
+
+    def of_model(at: int) -> list[Space]:
+        return [layer() for layer in layers] if experiment.encoder.together else [layers[scored.usual_layer[at]]()]
+
+    def of_name(name: str) -> Callable[[int], list[Space]]:
+        space = feature_space(name, experiment.align, recordings)
+        return lambda _: [space]
+
+    spaces = {name: of_model if name == MODEL else of_name(name) for name in names}
+    return partitioned(joint, spaces, target, folds)
+
+
+def readouts_of(
+    experiment: Experiment,
+    layers: Sequence[Callable[[], Design]],
+    scored: Evaluation,
+    target: Target,
+    folds: Sequence[Fold],
+) -> list[Readout]:
+    """Fit every subject's weights on all rows, at the layer that most folds have chosen."""
+    ridge = experiment.encoder
+    assert isinstance(ridge, Ridge)  # checked before work started
+    layer = int(np.bincount(scored.usual_layer).argmax())
+    design = layers[layer]()
+    every = Fold(train=np.arange(design.n_rows), test=np.arange(0), inner=())
+    responses = target.of_fold(every)
+    found = []
+    for number in range(int(target.subject.max()) + 1):
+        own = target.subject == number
+        given = (design, layer, responses[:, own], target.columns[own], folds)
+        found.append(read_out(*given, ridge.alphas, ridge.work(), ridge.form))
+    return found
 
 
 def peak_memory_bytes() -> float:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainexp.containers import FloatArray, Space
+from brainexp.containers import FloatArray, IntArray, Space
 from brainexp.evaluation import Evaluation, Target
+from brainexp.partition import Partition
+from brainexp.readout import Readout
 from brainexp.score.ceiling import normalised
 from brainexp.score.permutation import false_discovery_q
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Source of the scores of the language model.
+MODEL = "model"
 #: Name of the row that pools all voxels of a subject.
 ALL_VOXELS = "all"
 #: Columns of scores.parquet: a contract.
@@ -58,6 +62,14 @@ class Voxels:
     ceiling: FloatArray
     ceiling_floor: float
 
+    def groups(self) -> Iterator[tuple[str, str, IntArray]]:
+        """Subject, ROI and columns of every group of voxels that is averaged, all voxels of a subject last."""
+        for number, subject in enumerate(self.subjects):
+            first = int(np.flatnonzero(self.owner == number)[0])
+            space = self.spaces[subject]
+            for roi, columns in {**space.rois, ALL_VOXELS: np.arange(space.n_voxels)}.items():
+                yield subject, roi, first + columns
+
     def normalised(self, r: FloatArray) -> FloatArray:
         """Divide r by the ceiling, array of shape (n_voxels,)."""
         return normalised(r, self.ceiling, self.ceiling_floor)
@@ -82,6 +94,10 @@ class Result:
         Where the columns lie.
     remarks : tuple of str
         What the user should know.
+    tables : mapping of str to DataFrame
+        Further tables by name, such as "partition".
+    readouts : mapping of str to Readout
+        Weights by subject, where they were asked for.
     """
 
     metrics: dict[str, float]
@@ -90,6 +106,8 @@ class Result:
     per_voxel: dict[str, np.ndarray[Any, Any]]
     voxels: Voxels
     remarks: tuple[str, ...] = field(default=())
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    readouts: Mapping[str, Readout] = field(default_factory=dict)
 
 
 def summarised(
@@ -100,6 +118,9 @@ def summarised(
     metrics: Mapping[str, float],
     curves: Mapping[str, list[float]],
     remarks: Sequence[str],
+    parts: Partition | None = None,
+    readouts: Mapping[str, Readout] | None = None,
+    legacy: bool = False,
 ) -> Result:
     """Put scores, tables and metrics together; the names of metrics are a contract."""
     import pandas as pd
@@ -109,9 +130,12 @@ def summarised(
     q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
     n_unscored = int((~target.scorable).sum())
     told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
+    shares = variance_shares(parts, voxels, legacy=legacy) if parts is not None else {}
+    tables = {"partition": variance_table(shares, voxels)} if shares else {}
     return Result(
         metrics={
             **alignment_metrics(scores),
+            **(variance_metrics(tables["partition"]) if tables else {}),
             "alignment/significant_fraction": float((q[target.scorable] < 0.05).mean()),
             "alignment/scored_voxels": float(target.scorable.sum()),
             "alignment/unscored_voxels": float(n_unscored),
@@ -130,10 +154,13 @@ def summarised(
             "q": q,
             "layer": scored.layer.T,
             "penalty": scored.penalty.T.squeeze(axis=1) if scored.penalty.shape[1] == 1 else scored.penalty.T,
-            **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != "model"},
+            **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != MODEL},
+            **{f"partition_{name.replace('/', '_')}": values for name, values in shares.items()},
         },
         voxels=voxels,
         remarks=(*told, *remarks),
+        tables=tables,
+        readouts=readouts or {},
     )
 
 
@@ -161,13 +188,9 @@ def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataF
     settings = [*enumerate(by_layer), (pd.NA, (evaluation.r, evaluation.r2, chosen_validation))]
     for layer, (r, r2, validation_r) in settings:
         r_norm = voxels.normalised(r)
-        for number, subject in enumerate(voxels.subjects):
-            first = int(np.flatnonzero(voxels.owner == number)[0])
-            space = voxels.spaces[subject]
-            for roi, columns in {**space.rois, ALL_VOXELS: np.arange(space.n_voxels)}.items():
-                at = first + columns
-                means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
-                rows.append((source, subject, layer, roi, len(at), int(np.isfinite(r[at]).sum()), *means))
+        for subject, roi, at in voxels.groups():
+            means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
+            rows.append((source, subject, layer, roi, len(at), int(np.isfinite(r[at]).sum()), *means))
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
 
@@ -186,6 +209,31 @@ def alignment_metrics(scores: pd.DataFrame) -> dict[str, float]:
         if source == "model":
             metrics[f"{prefix}/ceiling"] = _mean(rows["ceiling"].to_numpy())
         metrics[f"{prefix}/r_se"] = _standard_error(rows["r"].to_numpy())
+    return metrics
+
+
+def variance_shares(parts: Partition, voxels: Voxels, legacy: bool) -> dict[str, FloatArray]:
+    """Arrays of shape (n_voxels,) by name; with set arithmetic on normalised r where ``legacy`` asks for it."""
+    return parts.arrays() | (parts.legacy(voxels.normalised) if legacy else {})
+
+
+def variance_table(shares: Mapping[str, FloatArray], voxels: Voxels) -> pd.DataFrame:
+    """Average over the voxels of each subject and ROI: a row per subject, ROI and share, value in R² (legacy: in r)."""
+    import pandas as pd
+
+    rows = [
+        (subject, roi, name, _mean(values[at]))
+        for subject, roi, at in voxels.groups()
+        for name, values in shares.items()
+    ]
+    return pd.DataFrame(rows, columns=["subject", "roi", "share", "value"])
+
+
+def variance_metrics(table: pd.DataFrame) -> dict[str, float]:
+    """Means over subjects: ``partition/<share>``, ``partition/<ROI>/<share>``."""
+    metrics = {}
+    for (share, roi), rows in table.groupby(["share", "roi"], sort=False):
+        metrics[f"partition/{share}" if roi == ALL_VOXELS else f"partition/{roi}/{share}"] = float(rows["value"].mean())
     return metrics
 
 

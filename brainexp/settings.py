@@ -9,8 +9,10 @@ from typing import Any, Literal
 from brainexp.align.downsample import LANCZOS_LOBES
 from brainexp.errors import ConfigError
 
+#: A joint fit per subset: four spaces make fifteen.
+MAX_SPACES = 4
 #: Sections of the config that do not decide a number.
-VOLATILE = ("tracking", "cache", "report")
+VOLATILE = ("tracking", "cache", "report", "readout", "resources")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,36 @@ class Scoring:
             raise ConfigError(
                 f"scoring: permutations and block_trs must be at least 1, got {self.permutations} and {self.block_trs}"
             )
+
+
+@dataclass(frozen=True)
+class Partitioning:
+    """Whose variance is separated.
+
+    Parameters
+    ----------
+    spaces : tuple of str
+        Two to four feature spaces: "model" for the layer that is chosen on training rows, and names of baselines that are
+        no model; empty for no partition.
+    n_shares : int
+        Shares of the spaces that a joint fit tries (see `brainexp.encoder.banded_ridge`).
+    legacy : bool
+        Whether set arithmetic on normalised r is added, as published, for two spaces.
+    """
+
+    spaces: tuple[str, ...] = ("model", "low_level")
+    n_shares: int = 8
+    legacy: bool = False
+
+    def __post_init__(self) -> None:
+        if self.spaces and (not 2 <= len(self.spaces) <= MAX_SPACES or len(set(self.spaces)) < len(self.spaces)):
+            raise ConfigError(
+                f"partition: spaces must name two to {MAX_SPACES} different feature spaces, or none, got {self.spaces}"
+            )
+        if self.legacy and len(self.spaces) != 2:
+            raise ConfigError(f"partition: legacy is defined for two spaces, got {self.spaces}")
+        if self.n_shares < 1:
+            raise ConfigError(f"partition: n_shares must be at least 1, got {self.n_shares}")
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,12 +9,11 @@ from typing import Literal
 import numpy as np
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.encoder.options import RidgeOptions, mean_only
+from brainexp.encoder.options import RidgeOptions, mean_only, searched
 from brainexp.errors import ConfigError
 from brainexp.progress import progress
 from brainexp.registry import ENCODERS
 from brainexp.solve.bands import Bands
-from brainexp.solve.ridge import chosen
 
 
 @ENCODERS.register("banded_ridge")
@@ -86,22 +85,22 @@ class BandedRidge(RidgeOptions):
         given = Bands(bands, fold, self.alphas, n_voxels, self.work(), self.form)
         if not given.n_features:
             return mean_only(responses, fold, len(bands))
-        best = np.full(n_voxels, -np.inf)
+        best, validation_r = np.full(n_voxels, -np.inf), np.full(n_voxels, np.nan)
         penalty = np.full((len(bands), n_voxels), np.nan)
         predicted = np.zeros((len(fold.test), n_voxels), np.float32)
         added = np.zeros((len(bands), *predicted.shape), np.float32) if parts else None
         tried = shares(len(bands), self.n_shares, self.seed)
         for number, share in enumerate(progress(tried, len(tried), "shares")):
             solver = given.solver(share)
-            r, alpha = chosen(solver.search(responses), self.alphas)
-            better = np.flatnonzero((r > best) | (number == 0))
-            best[better] = r[better]
+            merit, r, alpha = searched(solver, responses, self)
+            better = np.flatnonzero((merit > best) | (number == 0))
+            best[better], validation_r[better] = merit[better], r[better]
             with np.errstate(divide="ignore"):
                 penalty[:, better] = alpha[better] / share[:, None]
             predicted[:, better] = solver.predict(responses[:, better], alpha[better])
             if added is not None:
                 added[:, :, better] = given.parts(share, solver.weights(responses[:, better], alpha[better]))
-        return Fitted(best, penalty, predicted, added)
+        return Fitted(validation_r, penalty, predicted, added)
 
     def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
         """Return what the user should know about the chosen penalties, array of shape (n_folds, n_bands, n_voxels)."""

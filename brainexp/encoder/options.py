@@ -11,7 +11,7 @@ from brainexp.containers import Fitted, FloatArray, Fold
 from brainexp.errors import ConfigError
 from brainexp.interfaces import NOT_IN_CACHE_KEY
 from brainexp.registry import ENCODERS
-from brainexp.solve.ridge import Work
+from brainexp.solve.ridge import Solver, Work, chosen
 
 #: Share of voxels at one end of the grid from which a wider grid is advised.
 EDGE_SHARE = 0.2
@@ -27,6 +27,9 @@ class RidgeOptions:
         Penalties to choose from. Not squared: alpha of Huth et al. (2016) is the square root of ours.
     nuisance : tuple of str
         Regressors of the dataset to remove from the responses, with weights learned on training rows.
+    choose_by : {"r", "r2"}
+        What penalties maximise on validation rows. r does not see the scale of predictions, so its choice may have a poor
+        R²; where variance is divided, penalties are always chosen by R².
     form : {"auto", "primal", "dual", "downdated"}
         How it is solved: by the covariance of features, by the kernel between rows, or by one kernel for all inner folds.
         Auto takes the cheapest.
@@ -44,6 +47,7 @@ class RidgeOptions:
 
     alphas: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
     nuisance: tuple[str, ...] = ()
+    choose_by: Literal["r", "r2"] = "r"
     form: Literal["auto", "primal", "dual", "downdated"] = "auto"
     nodes: bool | None = None
     dtype: Literal["float32", "float64"] = "float32"
@@ -100,6 +104,23 @@ class RidgeOptions:
                     f"encoder {self._name!r}: {share:.0%} of the fits chose the {side} penalty, {edge:g}. {advice}"
                 )
         return tuple(found)
+
+
+def searched(solver: Solver, responses: FloatArray, options: RidgeOptions) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Choose a penalty per voxel.
+
+    Returns
+    -------
+    merit, validation_r, penalty : arrays of shape (n_voxels,)
+        What the choice maximised, r at the choice, and the choice.
+    """
+    r = solver.search(responses)
+    if options.choose_by == "r":
+        best, penalty = chosen(r, options.alphas)
+        return best, best, penalty
+    best, penalty = chosen(solver.search(responses, "r2"), options.alphas)
+    at = np.abs(np.asarray(options.alphas)[:, None] - penalty).argmin(axis=0)
+    return best, r[at, np.arange(len(at))], penalty
 
 
 def mean_only(responses: FloatArray, fold: Fold, n_bands: int) -> Fitted:

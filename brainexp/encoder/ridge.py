@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.encoder.options import RidgeOptions, mean_only
+from brainexp.encoder.options import RidgeOptions, mean_only, searched
 from brainexp.registry import ENCODERS
 from brainexp.solve.bands import Bands
-from brainexp.solve.ridge import chosen
 
 
 @ENCODERS.register("ridge")
 @dataclass(frozen=True)
 class Ridge(RidgeOptions):
-    """Minimise ``|y - Xw|² + alpha |w|²`` per voxel, alpha chosen by r on inner validation blocks.
+    """Minimise ``|y - Xw|² + alpha |w|²`` per voxel, alpha chosen on inner validation blocks.
 
     Features are standardised with mean and scale of the training rows before they are delayed; features that are constant
     there are left out. The intercept is not penalised. Scores, penalties and predictions are those of himalaya's
@@ -51,5 +50,5 @@ class Ridge(RidgeOptions):
         if not given.n_features:
             return mean_only(responses, fold, n_bands=1)
         solver = given.solver([1.0])
-        validation_r, penalty = chosen(solver.search(responses), self.alphas)
+        _, validation_r, penalty = searched(solver, responses, self)
         return Fitted(validation_r, penalty[None], solver.predict(responses, penalty))

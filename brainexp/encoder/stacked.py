@@ -9,12 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.encoder.options import RidgeOptions, mean_only
+from brainexp.encoder.options import RidgeOptions, mean_only, searched
 from brainexp.progress import progress
 from brainexp.registry import ENCODERS
 from brainexp.score.correlation import pearson_r
 from brainexp.solve.bands import Bands
-from brainexp.solve.ridge import chosen
 
 
 @ENCODERS.register("stacked")
@@ -71,7 +70,7 @@ class Stacked(RidgeOptions):
                 guesses[at], predictions[at], penalty[at] = responses.mean(axis=0), nothing.predicted, np.nan
                 continue
             solver = given.solver([1.0])
-            _, penalty[at] = chosen(solver.search(responses), self.alphas)
+            _, _, penalty[at] = searched(solver, responses, self)
             guesses[at] = solver.cross_predict(responses, penalty[at])
             predictions[at] = solver.predict(responses, penalty[at])
         weights = stacking_weights(observed, guesses)

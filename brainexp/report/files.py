@@ -20,6 +20,7 @@ from brainexp.result import Result
 RESULT = "result.json"
 SCORES = "scores.parquet"
 VOXELS = "voxels.npz"
+READOUTS = "readouts"
 
 
 def require_unused(folder: Path) -> None:
@@ -30,9 +31,7 @@ def require_unused(folder: Path) -> None:
         )
 
 
-def write(
-    result: Result, folder: Path, name: str, config: Mapping[str, Any], environment: Mapping[str, Any], figures: bool
-) -> None:
+def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
     """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
 
     Parameters
@@ -44,18 +43,22 @@ def write(
     name : str
         What the run is called, such as "qwen3b-awq-alice".
     config : mapping
-        The resolved config.
+        The resolved config; ``report.figures`` says whether to draw, ``readout`` in which format weights are saved.
     environment : mapping
         On what it was made.
-    figures : bool
-        Whether to draw.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
     try:
         result.scores.to_parquet(partial / SCORES, index=False)
         np.savez_compressed(partial / VOXELS, **result.per_voxel)  # type: ignore[arg-type]
-        if figures:
+        for table_name, table in result.tables.items():
+            table.to_parquet(partial / f"{table_name}.parquet", index=False)
+        if result.readouts:
+            (partial / READOUTS).mkdir()
+            for subject, readout in result.readouts.items():
+                readout.save(partial / READOUTS / f"{subject}.{config['readout']}")
+        if config["report"]["figures"]:
             write_figures(result, partial / "figures")
             write_maps(result, partial / "maps", partial / "figures")
         record = {

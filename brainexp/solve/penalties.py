@@ -163,6 +163,20 @@ def validation_r(spectral: Spectral, weights: Tensor, observed: Tensor) -> Tenso
     return torch.cat(found, dim=1)
 
 
+def validation_r2(spectral: Spectral, weights: Tensor, observed: Tensor) -> Tensor:
+    """R² of the predictions of every penalty, arrays as in `validation_r`.
+
+    ``observed`` must have the mean of the training rows taken out, for predictions hold it.
+    """
+    import torch
+
+    found = [
+        explained(observed[:, chunk] - spectral.sums(weights[:, chunk]), observed[:, chunk])
+        for chunk in cachefuls(spectral, observed.shape[1])
+    ]
+    return torch.cat(found, dim=1)
+
+
 def cachefuls(spectral: Spectral, n_voxels: int) -> Iterator[slice]:
     """Cut voxels into pieces whose sums fit a processor's cache."""
     size = max(1, CACHE_FLOATS // (len(spectral.basis) * (spectral.n_arrays + len(spectral.alphas))))
@@ -192,6 +206,27 @@ def correlation(predicted: Tensor, observed: Tensor) -> Tensor:
     cross = (predicted * target).sum(dim=1)
     r = cross / ((predicted * predicted).sum(dim=1) * (target * target).sum(dim=0)).sqrt()
     return torch.where(torch.isfinite(r), r, torch.nan)
+
+
+def explained(missed: Tensor, observed: Tensor) -> Tensor:
+    """R² of every penalty and voxel.
+
+    Parameters
+    ----------
+    missed : Tensor of shape (n_penalties, n_rows, n_voxels)
+        Responses without predictions.
+    observed : Tensor of shape (n_rows, n_voxels)
+
+    Returns
+    -------
+    Tensor of shape (n_penalties, n_voxels)
+        NaN where a response is constant.
+    """
+    import torch
+
+    spread = ((observed - observed.mean(dim=0)) ** 2).sum(dim=0)
+    r2 = 1 - (missed * missed).sum(dim=1) / spread
+    return torch.where(torch.isfinite(r2), r2, torch.nan)
 
 
 def node_places(log_eigenvalues: FloatArray) -> list[int]:

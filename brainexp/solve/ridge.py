@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from brainexp.containers import FloatArray, Fold, IntArray
-from brainexp.solve.penalties import Spectral, cachefuls, correlation, validation_r
+from brainexp.solve.penalties import Spectral, cachefuls, correlation, explained, validation_r, validation_r2
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,11 +43,14 @@ class Work:
     nodes: bool | None = None
 
 
+Measure = Literal["r", "r2"]
+
+
 class Solver(Protocol):
     """Ridge regression of one fold, decomposed and ready for responses."""
 
-    def search(self, responses: FloatArray) -> FloatArray:
-        """r on inner validation rows, averaged over inner folds, array of shape (n_penalties, n_voxels).
+    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
+        """r or R² on inner validation rows, averaged over inner folds, array of shape (n_penalties, n_voxels).
 
         ``responses`` has shape (n_train, n_voxels), here and below: training rows only.
         """
@@ -59,6 +63,10 @@ class Solver(Protocol):
 
     def weights(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """Weights of training rows (dual) or of features (primal), array of shape (n_weights, n_voxels)."""
+
+
+#: How predictions of validation rows are scored, by measure.
+SCORES: dict[Measure, Callable[[Spectral, Tensor, Tensor], Tensor]] = {"r": validation_r, "r2": validation_r2}
 
 
 def chosen(scores: FloatArray, alphas: Sequence[float]) -> tuple[FloatArray, FloatArray]:
@@ -98,15 +106,17 @@ class Dual:
             for fit, validation in self._fold.inner
         ]
 
-    def search(self, responses: FloatArray) -> FloatArray:
+    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`."""
-        return _by_chunk(self._scores, responses, self._dtype, self._alphas, self._work)
+        scores = partial(self._scores, score=SCORES[measure])
+        return _by_chunk(scores, responses, self._dtype, self._alphas, self._work)
 
-    def _scores(self, own: Tensor, _: slice) -> Tensor:
+    def _scores(self, own: Tensor, _: slice, score: Callable[[Spectral, Tensor, Tensor], Tensor]) -> Tensor:
         total = own.new_zeros(len(self._alphas), own.shape[1])
         for spectrum, (fit, validation) in zip(self._inner, self._fold.inner, strict=True):
             spectral = Spectral(spectrum.basis, spectrum.eigenvalues, self._alphas, nodes=self._work.nodes)
-            total += validation_r(spectral, spectrum.vectors.T @ _centred(own[fit]), own[validation])
+            mean = own[fit].mean(dim=0)
+            total += score(spectral, spectrum.vectors.T @ (own[fit] - mean), own[validation] - mean)
         return total / len(self._inner)
 
     def predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
@@ -171,23 +181,27 @@ class Downdated(Dual):
             validation,
         )
 
-    def search(self, responses: FloatArray) -> FloatArray:
+    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`."""
-        return _by_chunk(self._scores, responses, self._search_dtype, self._alphas, self._work)
+        scores = partial(self._missed_scores, measure=measure)
+        return _by_chunk(scores, responses, self._search_dtype, self._alphas, self._work)
 
-    def _scores(self, own: Tensor, _: slice) -> Tensor:
+    def _missed_scores(self, own: Tensor, _: slice, measure: Measure) -> Tensor:
         import torch
 
         weights = self._vectors.T @ _centred(own)
         total = own.new_zeros(len(self._alphas), own.shape[1])
         for spectral, inverse, validation in self._left_out:
             observed = own[validation]
-            r = []
+            found = []
             for piece in cachefuls(spectral, own.shape[1]):
                 missed = torch.bmm(inverse, spectral.sums(weights[:, piece]))
-                guess = observed[:, piece] - missed
-                r.append(correlation(guess - guess.mean(dim=1, keepdim=True), observed[:, piece]))
-            total += torch.cat(r, dim=1)
+                if measure == "r2":
+                    found.append(explained(missed, observed[:, piece]))
+                else:
+                    guess = observed[:, piece] - missed
+                    found.append(correlation(guess - guess.mean(dim=1, keepdim=True), observed[:, piece]))
+            total += torch.cat(found, dim=1)
         return total / len(self._left_out)
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
@@ -237,14 +251,14 @@ class Primal:
             out = np.setdiff1d(np.arange(len(fold.train)), fit)
             self._inner.append((spectrum.cast(self._dtype), mean.to(self._dtype), (fit, validation), out))
 
-    def search(self, responses: FloatArray) -> FloatArray:
+    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`."""
 
         def scores(own: Tensor, _: slice) -> Tensor:
             total = own.new_zeros(len(self._alphas), own.shape[1])
             for (spectrum, components), rows in zip(self._inner_components(own), self._fold.inner, strict=True):
                 spectral = Spectral(spectrum.basis, spectrum.eigenvalues, self._alphas, nodes=self._work.nodes)
-                total += validation_r(spectral, components, own[rows[1]])
+                total += SCORES[measure](spectral, components, own[rows[1]] - own[rows[0]].mean(dim=0))
             return total / len(self._inner)
 
         return _by_chunk(scores, responses, self._dtype, self._alphas, self._work)
