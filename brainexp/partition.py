@@ -34,7 +34,7 @@ class Partition:
     names : tuple of str
         The spaces.
     r, r2 : dict of frozenset of str to array of shape (n_voxels,)
-        Of the joint fit of every subset, on held-out rows, averaged over folds.
+        Of the joint fit of every subset, on held-out rows without their mean, averaged over folds.
     common : dict of frozenset of str to array of shape (n_voxels,)
         R² that exactly these spaces have in common; of a single one, its unique R².
     product : array of shape (n_spaces, n_voxels)
@@ -106,7 +106,9 @@ def partitioned(
             joint = partial(encoder.fit, parts=len(one) == len(names))
             fitted = fit(joint, given, responses[fold.train], target.subject, fold)
             r[one] += pearson_r(responses[fold.test], fitted.predicted) / len(folds)
-            r2[one] += r_squared(responses[fold.test], fitted.predicted) / len(folds)
+            r2[one] += r_squared(*(_centred(values) for values in (responses[fold.test], fitted.predicted))) / len(
+                folds
+            )
             if fitted.parts is not None:
                 product += _of_spaces(product_measure(responses[fold.test], fitted.parts), bands) / len(folds)
     spread = {one: target.spread(values) for one, values in r2.items()}
@@ -117,6 +119,12 @@ def partitioned(
         common=commonality(spread),
         product=target.spread(product),
     )
+
+
+def _centred(values: FloatArray) -> FloatArray:
+    """Without the mean of the held-out rows: it drifts from run to run, and is no variance of any space."""
+    centred: FloatArray = values - values.mean(axis=0)
+    return centred
 
 
 def _of_spaces(measure: FloatArray, bands: Mapping[str, Sequence[Space]]) -> FloatArray:

@@ -10,7 +10,6 @@ import numpy as np
 
 from brainexp.align.baseline import autocorrelation, position, word_rate
 from brainexp.align.clock import require_words_inside
-from brainexp.align.delay import delayed
 from brainexp.align.downsample import DOWNSAMPLERS
 from brainexp.align.lexical import word_frequency, word_length
 from brainexp.align.trim import kept_rows
@@ -21,13 +20,14 @@ from brainexp.interfaces import Dataset
 from brainexp.registry import did_you_mean
 from brainexp.settings import Align
 
-#: Feature spaces that stand on the words' times and looks, and on time alone.
-LOW_LEVEL = ("word_rate", "word_length", "word_frequency", "position", "autocorrelation")
+#: Feature spaces that stand on the words' times and looks, and those of time alone.
+OF_WORDS = ("word_rate", "word_length", "word_frequency")
+OF_TIME = ("position", "autocorrelation")
 #: Feature spaces that come from the model: its layer 0, and its untrained twin.
 OF_THE_MODEL = ("static", "untrained")
 #: All annotations of the stimuli together: what a perfect model of them would reach.
 ALL_ANNOTATIONS = "annotations"
-#: All of `LOW_LEVEL` side by side.
+#: All of `OF_WORDS` side by side.
 ALL_LOW_LEVEL = "low_level"
 
 
@@ -75,7 +75,7 @@ class Recordings:
         """Names that `feature_space` knows here."""
         first = next(iter(self.nuisance.values()))
         annotated = (*self.stimuli[0].annotations, ALL_ANNOTATIONS) if self.stimuli[0].annotations else ()
-        return (*LOW_LEVEL, ALL_LOW_LEVEL, *first, *annotated)
+        return (*OF_WORDS, *OF_TIME, ALL_LOW_LEVEL, *first, *annotated)
 
 
 def recorded(source: Dataset) -> Recordings:
@@ -149,7 +149,7 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
     Parameters
     ----------
     name : str
-        One of `LOW_LEVEL` or "low_level" for all of them, an annotation of the stimuli or "annotations", or a nuisance
+        One of `OF_WORDS` or "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations", or a nuisance
         regressor of the dataset.
     align, recordings
         As for `layer_designs`.
@@ -166,10 +166,10 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
     if name not in recordings.spaces():
         raise ConfigError(f"unknown feature space {name!r}.{did_you_mean(name, (*recordings.spaces(), *OF_THE_MODEL))}")
     if name == ALL_LOW_LEVEL:
-        parts = [_low_level(part, align, recordings) for part in LOW_LEVEL]
-        runs = tuple(np.hstack(run) for run in zip(*(_delayed_runs(part) for part in parts), strict=True))
-        return Design(name, runs, recordings.rows, (0,))
-    if name in LOW_LEVEL:
+        parts = [_low_level(part, align, recordings).runs for part in OF_WORDS]
+        runs = tuple(np.hstack(run) for run in zip(*parts, strict=True))
+        return Design(name, runs, recordings.rows, align.delays)
+    if name in (*OF_WORDS, *OF_TIME):
         return _low_level(name, align, recordings)
     own = recordings.nuisance
     if name in next(iter(own.values())):
@@ -200,10 +200,6 @@ def _low_level(name: str, align: Align, recordings: Recordings) -> Design:
 def _of_words(name: str, values: Sequence[FloatArray], align: Align, recordings: Recordings) -> Design:
     runs = (matrix @ own for matrix, own in zip(_to_trs(align, recordings), values, strict=True))
     return Design(name, tuple(runs), recordings.rows, align.delays)
-
-
-def _delayed_runs(design: Design) -> list[FloatArray]:
-    return [delayed(run, design.delays) for run in design.runs]
 
 
 def _to_trs(align: Align, recordings: Recordings) -> list[FloatArray]:

@@ -103,7 +103,7 @@ class Partitioning:
     """
 
     spaces: tuple[str, ...] = ("model", "low_level")
-    n_shares: int = 8
+    n_shares: int = 5
     legacy: bool = False
 
     def __post_init__(self) -> None:
