@@ -236,6 +236,67 @@ class Fold:
     inner: tuple[tuple[IntArray, IntArray], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Design:
+    """One feature space at TR times, before delays.
+
+    Parameters
+    ----------
+    name : str
+        Of the feature space.
+    runs : tuple of arrays of shape (n_trs, n_dims)
+        One per run, untrimmed.
+    rows : tuple of slice
+        What trimming leaves of each run.
+    delays : tuple of int, in TRs
+        ``(0,)`` for spaces without delays.
+    """
+
+    name: str
+    runs: tuple[FloatArray, ...]
+    rows: tuple[slice, ...]
+    delays: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all runs after trimming."""
+        return sum(len(range(*kept.indices(len(run)))) for run, kept in zip(self.runs, self.rows, strict=True))
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the matrix."""
+        return int(self.runs[0].shape[1]) * len(self.delays)
+
+    def matrix(self) -> FloatArray:
+        """Delayed inside each run (zero before its start), trimmed, stacked: array of shape (n_rows, n_features)."""
+        stacked = []
+        for run, kept in zip(self.runs, self.rows, strict=True):
+            reach = max(self.delays)
+            padded = np.concatenate([np.zeros((reach, run.shape[1]), run.dtype), run])
+            copies = [padded[reach - delay : reach - delay + len(run)] for delay in self.delays]
+            stacked.append(np.hstack(copies)[kept])
+        return np.concatenate(stacked)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What an encoder found on one fold.
+
+    Parameters
+    ----------
+    validation_r : array of shape (n_voxels,)
+        r on validation rows of the training rows, at the chosen penalty.
+    penalty : array of shape (n_bands, n_voxels)
+        The chosen penalty.
+    predicted : array of shape (n_test, n_voxels)
+        Predictions of the held-out rows.
+    """
+
+    validation_r: FloatArray
+    penalty: FloatArray
+    predicted: FloatArray
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a dataset declares about itself; a test holds the declaration against the data.

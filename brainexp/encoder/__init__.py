@@ -1,5 +1,5 @@
 """From features to responses: one module per encoder."""
 
-from brainexp.encoder import ridge
+from brainexp.encoder import huth_bootstrap, litcoder, ridge
 
-__all__ = ["ridge"]
+__all__ = ["huth_bootstrap", "litcoder", "ridge"]
