@@ -23,10 +23,14 @@ class Litcoder(SquaredRidge):
 
     What differs from what was published, on purpose: chunks are shuffled with a seed; ``trim_size`` reaches the inner
     folds (there the slot is given the groups, so 5 is always taken); a folding that the rows cannot fill is an error, not
-    a shuffled one; r has no factor (n - 1) / n; held-out rows are not standardised by their own statistics unless
-    ``standardise=run`` asks for it for the features, and features are never left unscaled. What remains as published: rows
+    another one; r is r (there 1e-8 is added to each standard deviation, so that the faint predictions of large penalties
+    count as uncorrelated, and there is a factor (n - 1) / n); features and responses are always standardised, held-out rows
+    not by their own statistics unless ``standardise=run`` asks for it for the features. What remains as published: rows
     beside a chunk are fitted unless the folding trims, rows after the last whole chunk are not used inside, and weights of
     a fold have no intercept of their own. All layers, voxels and subjects share the inner folds.
+
+    In units of S₀ the penalties from 1000 on shrink a prediction and do not turn it: their r is the same but for rounding,
+    which of them is chosen says nothing, and held-out rows are predicted with 1000.
 
     Parameters
     ----------

@@ -231,3 +231,12 @@ def test_defaults_are_the_published_ones():
         False,
         "correlation",
     )
+
+
+def test_a_wider_grid_is_advised_where_it_would_help():
+    (low,) = Litcoder().remarks(np.full((1, 9), 0.1))
+    (high,) = Litcoder(alphas=(0.1, 1.0)).remarks(np.full((1, 9), 1.0))
+
+    assert low.startswith("encoder 'litcoder': 100% of the fits chose the lowest penalty, 0.1.")
+    assert high.startswith("encoder 'litcoder': 100% of the fits chose the highest penalty, 1.")
+    assert Litcoder().remarks(np.full((1, 9), 1e8)) == ()  # larger ones predict alike
