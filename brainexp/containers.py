@@ -202,6 +202,11 @@ class Design:
         """Columns, delays included."""
         return int(self.runs[0].shape[1]) * len(self.delays)
 
+    def matrix(self) -> FloatArray:
+        """Features of every row, delayed copies side by side: shape (n_rows, n_features), zero before a run's start."""
+        stacked = np.concatenate([*self.runs, np.zeros_like(self.runs[0][:1])])
+        return np.hstack([stacked[source] for source in self.sources()])
+
     def sources(self) -> IntArray:
         """Where each row draws from, array of shape (n_delays, n_rows): TRs of the stacked runs, -1 before a run's start."""
         found = []

@@ -136,7 +136,7 @@ def evaluated(
     n_folds, n_known = len(folds), len(target.subject)
     group = _groups(layer_choice, target.subject)
     curves = {name: np.zeros((len(groups), n_known), np.float32) for name in ("validation_r", "test_r", "test_r2")}
-    best = [_Best.none(n_known, len(fold.test)) for fold in folds]
+    best = [_Best.none(n_known) for _ in folds]
     for layer, members in enumerate(progress(groups, len(groups), what)):
         bands = [*(space() for space in members), *beside]
         for at, fold in enumerate(folds):
@@ -211,21 +211,21 @@ class _Best:
     penalty: FloatArray | None = None
 
     @classmethod
-    def none(cls, n_voxels: int, n_test: int) -> _Best:
+    def none(cls, n_voxels: int) -> _Best:
         unknown = np.full(n_voxels, np.nan)
         return cls(
             merit=np.full(n_voxels, -np.inf),
             layer=np.zeros(n_voxels, np.intp),
             r=unknown,
             r2=unknown.copy(),
-            predicted=np.full((n_test, n_voxels), np.nan, np.float32),
+            predicted=np.empty((0, 0)),
         )
 
     def improve(self, layer: int, merit: FloatArray, fitted: Fitted, r: FloatArray, r2: FloatArray) -> None:
         """Take over the voxels for which this layer has the higher merit."""
         better = (merit > self.merit) | (layer == 0)
         if self.penalty is None:
-            self.penalty = np.full_like(fitted.penalty, np.nan)
+            self.penalty, self.predicted = np.full_like(fitted.penalty, np.nan), np.full_like(fitted.predicted, np.nan)
         self.merit[better], self.layer[better] = merit[better], layer
         self.r[better], self.r2[better] = r[better], r2[better]
         self.penalty[:, better] = fitted.penalty[:, better]

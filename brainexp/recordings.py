@@ -149,8 +149,8 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
     Parameters
     ----------
     name : str
-        One of `OF_WORDS` or "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations", or a nuisance
-        regressor of the dataset.
+        One of `OF_WORDS` or "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations"
+        for all of them, or a nuisance regressor of the dataset.
     align, recordings
         As for `layer_designs`.
 

@@ -26,7 +26,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
     for words in (
         "dataset: alice, passage, synthetic",
         "compression: none",
-        "encoder: ridge",
+        "huth_bootstrap, litcoder, oota, oota_s1, ridge",
         "prompt: plain",
         "minilm",
     ):

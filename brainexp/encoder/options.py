@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -68,42 +69,69 @@ class RidgeOptions:
 
     def objection(self) -> str | None:
         """Return why the device cannot be used here, or None."""
-        if self.device in {"auto", "cpu"}:
-            return None
-        if not self.device.startswith("cuda"):
-            return f"encoder.device={self.device} is not known. Give auto, cpu, cuda or cuda:1."
-        import torch
-
-        if not torch.cuda.is_available():
-            return f"encoder.device={self.device}, but torch {torch.__version__} finds no GPU. Give encoder.device=cpu."
-        return None
+        return device_objection(self.device)
 
     def work(self) -> Work:
         """How the options say to compute."""
-        import torch
-
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return Work(device, self.dtype, self.voxels_per_batch, self.nodes)
+        return Work(device_of(self.device), self.dtype, self.voxels_per_batch, self.nodes)
 
     def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
         """Return what the user should know about the chosen penalties, array of any shape."""
-        found = []
-        for edge, side, advice in (
-            (min(self.alphas), "lowest", "Add lower ones to encoder.alphas."),
-            (
-                max(self.alphas),
-                "highest",
-                "Unpredictable voxels do so; if these are not, add higher ones to encoder.alphas.",
-            ),
-        ):
-            share = float(np.mean(np.isclose(penalty, edge)))
-            if len(self.alphas) > 1 and share > EDGE_SHARE:
-                found.append(
-                    f"encoder {self._name!r}: {share:.0%} of the fits chose the {side} penalty, {edge:g}. {advice}"
-                )
-        return tuple(found)
+        return edge_remarks(f"encoder {self._name!r}", self.alphas, penalty)
+
+
+def device_objection(device: str) -> str | None:
+    """Why a device cannot be used here, or None."""
+    if device in {"auto", "cpu"}:
+        return None
+    if not device.startswith("cuda"):
+        return f"encoder.device={device} is not known. Give auto, cpu, cuda or cuda:1."
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"encoder.device={device}, but torch {torch.__version__} finds no GPU. Give encoder.device=cpu."
+    return None
+
+
+def device_of(device: str) -> str:
+    """Name of the torch device that an option means."""
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def edge_remarks(
+    title: str, alphas: Sequence[float], penalty: FloatArray, wide_enough: float = float("inf")
+) -> tuple[str, ...]:
+    """Say where many fits chose a penalty at one end of the grid, unless that end is wider than makes a difference.
+
+    Parameters
+    ----------
+    title : str
+        How messages call the encoder.
+    alphas : sequence of float
+        The grid.
+    penalty : array of any shape
+        What was chosen.
+    wide_enough : float
+        A higher end needs no remark.
+
+    Returns
+    -------
+    tuple of str
+    """
+    found = []
+    highest = "Unpredictable voxels do so; if these are not, add higher ones to encoder.alphas."
+    for edge, side, advice in (
+        (min(alphas), "lowest", "Add lower ones to encoder.alphas."),
+        (max(alphas), "highest", highest),
+    ):
+        share = float(np.mean(np.isclose(penalty, edge)))
+        if len(alphas) > 1 and share > EDGE_SHARE and edge <= wide_enough:
+            found.append(f"{title}: {share:.0%} of the fits chose the {side} penalty, {edge:g}. {advice}")
+    return tuple(found)
 
 
 def searched(solver: Solver, responses: FloatArray, options: RidgeOptions) -> tuple[FloatArray, FloatArray, FloatArray]:
