@@ -83,7 +83,8 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         Where the run's files go.
     """
     from brainexp.environment import environment
-    from brainexp.experiment import Experiment, run
+    from brainexp.experiment import Experiment, require_possible, run
+    from brainexp.preflight import Resources, estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
     from brainexp.report.table import summary_table
@@ -92,6 +93,11 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     require_unused(folder)
     experiment = Experiment.from_config(config)
     tracking = validated(Tracking, config["tracking"], "tracking")
+    resources = validated(Resources, config["resources"], "resources")
+    require_possible(experiment)
+    estimate = estimated(experiment)
+    _console().print(estimate_table(estimate, experiment.cache_dir))
+    require_fits(estimate, resources, experiment.cache_dir)
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
     with tracked(tracking, config, environment(), name) as record:

@@ -87,6 +87,28 @@ class LoadedModel(Protocol):
         """Yield unit indices and their features, arrays of shape (n,) and (n_layers, n, n_dims)."""
 
 
+@dataclass(frozen=True)
+class ModelSize:
+    """What a model takes, known before its weights are read.
+
+    Parameters
+    ----------
+    n_layers : int
+        Layers including the embedding output.
+    n_dims : int
+        Width of a layer.
+    n_bytes : float
+        Of the weights in memory.
+    multiplications_per_unit : float
+        To read one unit in its context.
+    """
+
+    n_layers: int
+    n_dims: int
+    n_bytes: float
+    multiplications_per_unit: float
+
+
 @runtime_checkable
 class Model(Protocol):
     """A language model by name, not yet in memory."""
@@ -97,6 +119,9 @@ class Model(Protocol):
 
     def require_ready(self) -> None:
         """Raise ModelError if weights or hardware are not there; must be quick."""
+
+    def size(self) -> ModelSize:
+        """What it takes; must not read weights."""
 
     def identity(self) -> str:
         """A digest of everything in the checkpoint that decides its features."""

@@ -12,13 +12,15 @@ import numpy as np
 from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
-from brainexp.interfaces import NOT_IN_CACHE_KEY, Prompt
+from brainexp.interfaces import NOT_IN_CACHE_KEY, ModelSize, Prompt
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.window import Window, tokens_of_word, windows
 from brainexp.registry import MODELS
 
 #: Raise when features of the same options change; every cached feature is then computed again.
 FEATURES_VERSION = 1
+#: About how many tokens a word makes.
+TOKENS_PER_WORD = 1.4
 
 
 @MODELS.register("transformer")
@@ -117,6 +119,24 @@ class Transformer:
         """Raise ModelError if checkpoint or device are not there, or the checkpoint is not the declared one."""
         self._device()
         self._config(located(self.path))
+
+    def size(self) -> ModelSize:
+        """Return what the network takes, reckoned from its config."""
+        import torch
+        from transformers import AutoModel
+
+        config = self._config(located(self.path))
+        with torch.device("meta"):
+            network = AutoModel.from_config(config, dtype=getattr(torch, self.dtype))  # type: ignore[no-untyped-call]
+        weights = list(network.parameters())
+        n_parameters = sum(weight.numel() for weight in weights)
+        text = config.get_text_config()
+        return ModelSize(
+            n_layers=int(text.num_hidden_layers) + 1,
+            n_dims=int(text.hidden_size),
+            n_bytes=float(sum(weight.numel() * weight.element_size() for weight in weights)),
+            multiplications_per_unit=2.0 * n_parameters * TOKENS_PER_WORD * self.context_words,
+        )
 
     def _device(self) -> str:
         import torch

@@ -1,0 +1,251 @@
+"""What a run will need, reckoned before it starts, and refused where it does not fit."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainexp.align.trim import kept_rows
+from brainexp.containers import Clock, Fold
+from brainexp.encoder.options import RidgeOptions
+from brainexp.errors import ConfigError
+from brainexp.experiment import Experiment, held_out
+from brainexp.solve.bands import FORMS, Form, cost
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+GB = 1e9
+#: Words a second of speech, where transcripts are not yet read.
+WORDS_PER_S = 3.0
+#: Interpreter and libraries, in bytes.
+LIBRARIES = 0.9 * GB
+#: Feature spaces whose scoring costs as much as the model's layers.
+AS_MANY_LAYERS = ("untrained",)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use.
+
+    Parameters
+    ----------
+    memory_gb : float or None
+        Most memory, in gigabytes; None for what is free.
+    check : bool
+        Whether a run that needs more is refused.
+    """
+
+    memory_gb: float | None = None
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        if self.memory_gb is not None and self.memory_gb <= 0:
+            raise ConfigError(f"resources: memory_gb must be positive or null, got {self.memory_gb}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will need.
+
+    Parameters
+    ----------
+    memory : mapping of str to float
+        Bytes at the peak, by what they hold.
+    disk : mapping of str to float
+        Bytes by what they hold: features in the cache and files of the run.
+    multiplications : mapping of str to float
+        By stage, in single precision.
+    """
+
+    memory: Mapping[str, float]
+    disk: Mapping[str, float]
+    multiplications: Mapping[str, float]
+
+    @property
+    def memory_bytes(self) -> float:
+        """All memory."""
+        return sum(self.memory.values())
+
+    @property
+    def disk_bytes(self) -> float:
+        """All that is written."""
+        return sum(self.disk.values())
+
+    def seconds(self, rate: float) -> float:
+        """Time at a rate of multiplications a second, which a run reaches about half of."""
+        return 2 * sum(self.multiplications.values()) / rate
+
+
+def estimated(experiment: Experiment) -> Estimate:
+    """Reckon from declared facts and the model's config what a run will need; nothing is loaded.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What will be done.
+
+    Returns
+    -------
+    Estimate
+        Of the uncached run; of encoders without a price of their own, that of ridge.
+    """
+    facts, chosen = experiment.dataset.facts(), experiment.dataset.chosen_subjects()
+    size = experiment.model.size()
+    n_voxels = [facts.n_voxels[subject] for subject in chosen]
+    clocks = [Clock(0.0, facts.tr_s, facts.n_trs[story]) for story in facts.stories]
+    rows = [kept_rows(clock, experiment.dataset.trim_start_s, experiment.dataset.trim_stop_s) for clock in clocks]
+    folds = held_out(
+        experiment, [len(range(*kept.indices(clock.n_trs))) for kept, clock in zip(rows, clocks, strict=True)]
+    )
+    n_trs, wide = sum(clock.n_trs for clock in clocks), sum(n_voxels)
+    n_rows = sum(len(fold.test) for fold in folds)
+    n_words = n_trs * facts.tr_s * WORDS_PER_S
+    options = experiment.encoder if isinstance(experiment.encoder, RidgeOptions) else RidgeOptions()
+    n_features = size.n_dims * len(experiment.align.delays)
+    form = _form(folds[0], n_features, options, wide)
+    per_fold = cost(form, folds[0], n_features, len(options.alphas), wide)
+    twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
+    responses = 4.0 * n_rows * wide
+    copies = 3 + bool(experiment.encoder.nuisance)  # training rows, predictions, held-out rows; nuisance removed
+    return Estimate(
+        memory={
+            "libraries": LIBRARIES,
+            "responses of all subjects": responses,
+            "responses of one subject, being read": 12.0 * n_trs * max(n_voxels),
+            "training rows, predictions and held-out rows": copies * responses,
+            "scores of every layer": 16.0 * size.n_layers * wide,
+            "model, or decompositions of one layer and fold": max(
+                size.n_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
+            ),
+            "work on a batch of voxels": 20.0 * n_rows * min(wide, options.voxels_per_batch),
+        },
+        disk={
+            "features in the cache": 4.0 * n_words * size.n_layers * size.n_dims * twins,
+            "files of the run": 8.0 * wide * (20 + 3 * len(folds) + len(experiment.baselines)),
+            "readouts": 4.0 * n_features * wide * experiment.readout,
+        },
+        multiplications={
+            "features": twins * n_words * size.multiplications_per_unit,
+            "encoding": twins * size.n_layers * len(folds) * per_fold,
+            "partition": len(folds)
+            * per_fold
+            * (experiment.partition.n_shares + 1)
+            * bool(experiment.partition.spaces),
+            "significance": 2.0 * experiment.scoring.permutations * n_rows * wide,
+        },
+    )
+
+
+def require_fits(estimate: Estimate, resources: Resources, cache_dir: Path) -> None:
+    """Refuse a run that needs more than there is.
+
+    Raises
+    ------
+    ConfigError
+        If memory or disk do not suffice; the message says what takes how much and what to change.
+    """
+    if not resources.check:
+        return
+    available = memory_available() if resources.memory_gb is None else resources.memory_gb * GB
+    if estimate.memory_bytes > available:
+        largest = sorted(estimate.memory.items(), key=lambda item: -item[1])[:3]
+        raise ConfigError(
+            f"the run would need about {_shown(estimate.memory_bytes)} of memory, but {_shown(available)} may be used. Most "
+            f"of it: {', '.join(f'{name} {_shown(size)}' for name, size in largest)}. Analyse fewer subjects at a time "
+            "(dataset.subjects=[...]), fewer voxels per batch (encoder.voxels_per_batch), a smaller model.dtype or fewer "
+            "align.delays; or give resources.memory_gb, or resources.check=false to try all the same."
+        )
+    free = disk_free(cache_dir)
+    if estimate.disk_bytes > free:
+        raise ConfigError(
+            f"the run would write about {_shown(estimate.disk_bytes)}, but {_shown(free)} are free at {cache_dir}. Give "
+            "another cache.dir, make room (python -m brainexp.cache prune), or resources.check=false to try all the same."
+        )
+
+
+def estimate_table(estimate: Estimate, cache_dir: Path) -> Table:
+    """Put what a run needs beside what there is; the rate of this machine is measured on the way."""
+    from rich.table import Table
+
+    table = Table(title="what the run needs, about", show_header=False)
+    table.add_column("what")
+    table.add_column("needed", justify="right")
+    table.add_column("there is", justify="right")
+    table.add_row("memory", _shown(estimate.memory_bytes), _shown(memory_available()))
+    table.add_row("disk", _shown(estimate.disk_bytes), _shown(disk_free(cache_dir)))
+    table.add_row("time, without a cache or a GPU", _duration(estimate.seconds(multiplication_rate())), "")
+    return table
+
+
+def memory_available() -> float:
+    """Bytes that this process may still take: of the machine, or of its control group as schedulers set it."""
+    import psutil
+
+    free = float(psutil.virtual_memory().available)
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            free = min(free, float(Path(limit).read_text()) - float(Path(used).read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return free
+
+
+def disk_free(folder: Path) -> float:
+    """Bytes free where a folder is, or will be."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return float(shutil.disk_usage(there).free)
+
+
+def multiplication_rate(seconds: float = 0.1) -> float:
+    """Multiplications a second of single-precision matrix products on this processor."""
+    import torch
+
+    size, done = 1024, 0
+    values = torch.ones(size, size)
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        values @ values
+        done += 1
+    return 2.0 * size**3 * done / (time.perf_counter() - start)
+
+
+def _form(fold: Fold, n_features: int, options: RidgeOptions, n_voxels: int) -> Form:
+    if options.form != "auto":
+        return options.form
+    return min(FORMS, key=lambda form: cost(form, fold, n_features, len(options.alphas), n_voxels))
+
+
+def _solver_bytes(form: Form, fold: Fold, n_trs: int, n_features: int, options: RidgeOptions) -> float:
+    """Features of a layer, the kernel or covariance, and the spectra of one fold."""
+    width = n_features / 4
+    features = 4.0 * n_trs * width + 16.0 * n_trs * width
+    fit = np.array([len(rows) for rows, _ in fold.inner], dtype=float)
+    n = len(fold.train)
+    if form == "primal":
+        return features + 8.0 * n_trs * n_features * 2.5 + 12.0 * (len(fit) + 1) * n_features**2
+    kernel = 8.0 * n_trs**2 * 3
+    if form == "dual":
+        return features + kernel + 4.0 * float(np.sum(fit**2)) + 28.0 * n**2
+    out = n - fit
+    return features + kernel + 40.0 * n**2 + 8.0 * len(options.alphas) * float(np.sum(out**2))
+
+
+def _shown(size: float) -> str:
+    return f"{size / GB:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds > 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
