@@ -182,7 +182,7 @@ def cachefuls(spectral: Spectral, n_voxels: int) -> Iterator[slice]:
     size = max(1, CACHE_FLOATS // (len(spectral.basis) * (spectral.n_arrays + len(spectral.alphas))))
     if spectral.basis.is_cuda:
         size *= GPU_CACHES
-    for first in range(0, n_voxels, size):
+    for first in range(0, max(1, n_voxels), size):
         yield slice(first, first + size)
 
 

@@ -366,7 +366,7 @@ def _by_chunk(
 ) -> FloatArray:
     """Join what is computed from the training rows of some voxels at a time, along the voxels."""
     found = []
-    for first in range(0, responses.shape[1], work.voxels_per_batch):
+    for first in range(0, max(1, responses.shape[1]), work.voxels_per_batch):
         chunk = slice(first, first + work.voxels_per_batch)
         own = _like(responses[:, chunk], like).to(dtype)
         found.append(compute(own, chunk).cpu().numpy())
