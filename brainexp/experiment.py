@@ -23,6 +23,7 @@ from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.align.residual import residual
 from brainexp.align.trim import kept_rows
 from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.comparison import compared
 from brainexp.compression.cost import cost
 from brainexp.containers import Clock, FloatArray, Fold, Responses, Stimulus
 from brainexp.errors import ConfigError, DataError, ModelError
@@ -41,7 +42,7 @@ from brainexp.registry import (
     validated,
 )
 from brainexp.result import Result, Voxels, summarised
-from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
+from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 from brainexp.settings import Align, Scoring, Split
 
 #: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
@@ -147,6 +148,8 @@ def run(experiment: Experiment) -> Result:
     with watch.stage("load"):
         recordings = recorded(experiment)
         folds = held_out(experiment, recordings.run_lengths)
+        if experiment.scoring.shuffle == "circular_shift":
+            require_shiftable([len(fold.test) for fold in folds], experiment.scoring.block_trs)
         target, voxels = to_predict(experiment, recordings, folds)
 
     with watch.stage("features"):
@@ -160,7 +163,7 @@ def run(experiment: Experiment) -> Result:
         baselines = {name: baseline(name, experiment, recordings, target, folds) for name in experiment.baselines}
 
     with watch.stage("significance"):
-        p = block_permutation_p(
+        p = SHUFFLES[experiment.scoring.shuffle](
             scored.observed,
             scored.predicted,
             n_permutations=experiment.scoring.permutations,
@@ -173,7 +176,7 @@ def run(experiment: Experiment) -> Result:
         given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
         probed = {name: one.measure(given) for name, one in experiment.probes.items()}
 
-    return summarised(
+    result = summarised(
         {"model": scored, **baselines},
         p,
         target,
@@ -186,7 +189,9 @@ def run(experiment: Experiment) -> Result:
         },
         curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
         remarks=experiment.encoder.remarks(scored.penalty[:, target.scorable]),
+        fdr=experiment.scoring.fdr,
     )
+    return compared(result, experiment.scoring, experiment.rng("comparisons"))
 
 
 def require_possible(experiment: Experiment) -> None:

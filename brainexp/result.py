@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -82,6 +82,8 @@ class Result:
         Where the columns lie.
     remarks : tuple of str
         What the user should know.
+    comparisons : DataFrame or None
+        The model against each baseline, paired over subjects; see `brainexp.comparison`.
     """
 
     metrics: dict[str, float]
@@ -90,6 +92,7 @@ class Result:
     per_voxel: dict[str, np.ndarray[Any, Any]]
     voxels: Voxels
     remarks: tuple[str, ...] = field(default=())
+    comparisons: pd.DataFrame | None = None
 
 
 def summarised(
@@ -100,13 +103,14 @@ def summarised(
     metrics: Mapping[str, float],
     curves: Mapping[str, list[float]],
     remarks: Sequence[str],
+    fdr: Literal["bh", "by"] = "bh",
 ) -> Result:
     """Put scores, tables and metrics together; the names of metrics are a contract."""
     import pandas as pd
 
     scored = evaluations["model"]
     scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
-    q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
+    q = np.concatenate([false_discovery_q(p[voxels.owner == number], fdr) for number in range(len(voxels.subjects))])
     n_unscored = int((~target.scorable).sum())
     told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
     return Result(

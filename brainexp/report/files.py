@@ -19,6 +19,7 @@ from brainexp.result import Result
 
 RESULT = "result.json"
 SCORES = "scores.parquet"
+COMPARISONS = "comparisons.parquet"
 VOXELS = "voxels.npz"
 
 
@@ -54,6 +55,8 @@ def write(
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
     try:
         result.scores.to_parquet(partial / SCORES, index=False)
+        if result.comparisons is not None:
+            result.comparisons.to_parquet(partial / COMPARISONS, index=False)
         np.savez_compressed(partial / VOXELS, **result.per_voxel)  # type: ignore[arg-type]
         if figures:
             write_figures(result, partial / "figures")
