@@ -70,7 +70,7 @@ def tests_table(comparisons: pd.DataFrame, title: str) -> Table | None:
         return None
     level = f"{100 * float(tested.confidence.iloc[0]):g} %"
     same_layer = tested.layer.notna().any()
-    one_reference = tested.reference.nunique() == 1
+    one_reference = len(set(tested.reference)) == 1
     table = Table(
         title=f"{title}: minus {tested.reference.iloc[0]}" if one_reference else title,
         caption="r over all voxels; p ≡: two one-sided tests against the margin; p adjusted in each family; "
