@@ -85,7 +85,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     from brainexp.experiment import Experiment, run
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
-    from brainexp.report.table import summary_table, tests_table
+    from brainexp.report.table import comparison_table, summary_table
     from brainexp.tracking import Tracking, tracked
 
     require_unused(folder)
@@ -110,7 +110,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         f"mean over {len(result.voxels.subjects)} subjects"
     )
     assert result.comparisons is not None  # every run compares
-    tests = tests_table(result.comparisons, f"model against baselines, {len(result.voxels.subjects)} subjects")
+    tests = comparison_table(result.comparisons, f"model against baselines, {len(result.voxels.subjects)} subjects")
     if tests is not None:
         console.print(tests)
     console.print(f"files and figures   {folder}", soft_wrap=True, highlight=False)
@@ -143,7 +143,7 @@ def show_sweep(folder: Path) -> None:
 def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Path) -> None:
     from brainexp.report.figures import DOTS_PER_INCH
     from brainexp.report.pairing import FIGURE, TABLE, forest
-    from brainexp.report.table import tests_table
+    from brainexp.report.table import comparison_table
 
     console = _console()
     for remark in remarks:
@@ -151,7 +151,7 @@ def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Pat
     if comparisons.empty:
         return
     comparisons.to_csv(folder / TABLE, index=False)
-    tests = tests_table(comparisons, "jobs against their reference")
+    tests = comparison_table(comparisons, "jobs against their reference")
     if tests is not None:
         console.print(tests)
         forest(comparisons).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)

@@ -70,7 +70,7 @@ def against_baselines(scores: pd.DataFrame, scoring: Scoring, rng: np.random.Gen
         if name != "model"
         for row in paired_rows(model, chosen[chosen.source == name], ("model", name, "baselines"), None, scoring, rng)
     ]
-    return comparison_table(rows, scoring)
+    return adjusted_table(rows, scoring)
 
 
 def paired_rows(
@@ -97,7 +97,7 @@ def paired_rows(
     Returns
     -------
     list of dict
-        For `comparison_table`.
+        For `adjusted_table`.
     """
     rows: list[dict[str, object]] = []
     pairs = first.merge(second, on=["subject", "roi"], suffixes=("", "_second"), how="inner")
@@ -123,7 +123,7 @@ def paired_rows(
     return rows
 
 
-def comparison_table(rows: Sequence[dict[str, object]], scoring: Scoring) -> pd.DataFrame:
+def adjusted_table(rows: Sequence[dict[str, object]], scoring: Scoring) -> pd.DataFrame:
     """Put comparisons together, with p adjusted for the number of tests in each family."""
     import pandas as pd
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainexp.comparison import comparison_table, paired_rows
+from brainexp.comparison import adjusted_table, paired_rows
 from brainexp.registry import validated
 from brainexp.report.figures import MAX_ROIS
 from brainexp.report.files import SCORES
@@ -72,7 +72,7 @@ def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[
                 f"{names[at]} has {own.layer.max() + 1} layers and {names[reference_at]} {other.layer.max() + 1}: they are "
                 "compared at their own layers only."
             )
-    table = comparison_table(rows, scoring)
+    table = adjusted_table(rows, scoring)
     remarks += [f"sweep: {words}." for words in table.remark[table.remark != ""].unique()]
     return table, remarks
 

@@ -48,7 +48,7 @@ def summary_table(result: Result, title: str) -> Table:
     return table
 
 
-def tests_table(comparisons: pd.DataFrame, title: str) -> Table | None:
+def comparison_table(comparisons: pd.DataFrame, title: str) -> Table | None:
     """Put the tests over all voxels in a row per comparison, and in how many ROIs each comes out.
 
     Parameters
