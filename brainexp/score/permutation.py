@@ -17,8 +17,8 @@ from brainexp.score.correlation import standardised
 
 #: A row of so many numbers is added at the speed of the processor's cache.
 VOXELS_AT_ONCE = 64
-#: Most that the inner products of the voxels at hand may take, in bytes.
-TABLE_BYTES = 2**28
+#: Most that the inner products of the voxels at hand may take, in bytes: they are read in random order, from the cache.
+TABLE_BYTES = 2**24
 #: Inner products per voxel and fold to have ready: where blocks are few they may start anywhere; where they are many, their
 #: orders alone are beyond counting, and a few phases will do.
 BLOCK_PRODUCTS = 2048
