@@ -37,11 +37,12 @@ COMPARISON_COLUMNS = (
 def compared(result: Result, scoring: Scoring, rng: np.random.Generator) -> Result:
     """Add the comparison of the model with each baseline, and say so where subjects are too few for it."""
     comparisons = against_baselines(result.scores, scoring, rng)
-    too_few = [comparisons.n_subjects.max()] if len(comparisons) and comparisons.n_subjects.max() < MIN_SUBJECTS else []
-    told = [
-        f"{number} subjects: the model is not tested against its baselines, which takes at least {MIN_SUBJECTS}."
-        for number in too_few
-    ]
+    most = comparisons.n_subjects.max() if len(comparisons) else MIN_SUBJECTS
+    told = (
+        [f"The model is not tested against its baselines: that takes at least {MIN_SUBJECTS} subjects (here: {most})."]
+        if most < MIN_SUBJECTS
+        else []
+    )
     return replace(result, comparisons=comparisons, remarks=(*result.remarks, *told))
 
 

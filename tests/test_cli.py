@@ -79,7 +79,7 @@ def test_runs_and_sweeps_of_three_people_end_with_tests_over_subjects(tmp_path, 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model against baselines, 3 subjects: minus word_rate") == 2
     assert "jobs against their reference: minus context_words=2" in done.stdout
-    assert "no test" not in done.stdout + done.stderr
+    assert "not tested" not in done.stdout + done.stderr
     assert {path.name for path in (tmp_path / "sweep").iterdir()} >= {"comparisons.csv", "comparisons.png"}
 
 
@@ -87,7 +87,7 @@ def test_two_people_are_told_that_there_is_no_test(tmp_path, small_run):
     done = brainexp(tmp_path, *small_run)
 
     assert (
-        "2 subjects: the model is not tested against its baselines, which takes at least 3."
+        "The model is not tested against its baselines: that takes at least 3 subjects (here: 2)."
         in done.stdout + done.stderr
     )
     assert "model against baselines" not in done.stdout

@@ -123,11 +123,11 @@ def test_two_subjects_are_told_that_there_is_no_test(scores, rng):
 
     assert found.remarks == (
         "before",
-        "2 subjects: the model is not tested against its baselines, which takes at least 3.",
+        "The model is not tested against its baselines: that takes at least 3 subjects (here: 2).",
     )
     assert found.comparisons[[f"{test}_adjusted" for test in TESTS]].isna().all(axis=None)
     assert found.comparisons.difference.notna().all()
-    assert set(found.comparisons.remark) == {"2 subjects: no test over fewer than 3 subjects"}
+    assert set(found.comparisons.remark) == {"no test with fewer than 3 subjects (here: 2)"}
 
 
 def test_without_baselines_there_is_an_empty_table_and_no_remark(scores, rng, tmp_path):

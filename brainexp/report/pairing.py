@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 TABLE = "comparisons.csv"
 FIGURE = "comparisons.png"
-#: Sections and options that must be alike, else subjects or held-out rows are not the same.
-PAIRED_BY = ("dataset.", "split.by", "split.folds", "split.gap_trs")
+#: Sections and options that must be alike, else subjects, held-out rows or what is predicted of them are not the same.
+PAIRED_BY = ("dataset.", "split.by", "split.folds", "split.gap_trs", "encoder.nuisance")
 
 
 def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
@@ -73,7 +73,7 @@ def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[
                 "compared at their own layers only."
             )
     table = adjusted_table(rows, scoring)
-    remarks += [f"sweep: {words}." for words in table.remark[table.remark != ""].unique()]
+    remarks += [f"Jobs against their reference: {words}." for words in table.remark[table.remark != ""].unique()]
     return table, remarks
 
 

@@ -101,7 +101,7 @@ def paired_tests(
     mean = float(difference.mean()) if n_subjects else float("nan")
     if n_subjects < MIN_SUBJECTS:
         return PairedTests(
-            n_subjects, mean, remark=f"{n_subjects} subjects: no test over fewer than {MIN_SUBJECTS} subjects"
+            n_subjects, mean, remark=f"no test with fewer than {MIN_SUBJECTS} subjects (here: {n_subjects})"
         )
     if np.ptp(difference) <= ROUNDING:
         return PairedTests(
@@ -146,8 +146,9 @@ def sign_flip_p(difference: FloatArray, rng: np.random.Generator) -> float:
     """
     least = np.abs(difference.sum()) - ROUNDING * np.abs(difference).sum()
     if len(difference) > MAX_EXACT_SUBJECTS:
-        signs = rng.integers(0, 2, (SIGN_FLIPS, len(difference)), dtype=np.int8) * 2 - 1
-        at_least = np.abs(signs @ difference) >= least
+        eights = rng.integers(0, 256, (SIGN_FLIPS, -(-len(difference) // 8)), dtype=np.uint8)
+        flipped = np.unpackbits(eights, axis=1, count=len(difference)).astype(float)
+        at_least = np.abs(difference.sum() - 2 * (flipped @ difference)) >= least
         return float((at_least.sum() + 1) / (SIGN_FLIPS + 1))
     sums = np.zeros(1)
     for one in difference:

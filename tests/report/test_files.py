@@ -89,7 +89,7 @@ def test_comparisons_have_a_row_per_baseline_and_roi(folder, result):
 
     assert tuple(comparisons.columns) == COMPARISON_COLUMNS
     assert len(comparisons) == 5
-    assert set(comparisons.remark) == {"2 subjects: no test over fewer than 3 subjects"}
+    assert set(comparisons.remark) == {"no test with fewer than 3 subjects (here: 2)"}
     of_all = comparisons[comparisons.roi == "all"].iloc[0]
     assert of_all.difference == pytest.approx(result.metrics["alignment/r"] - result.metrics["baseline/word_rate/r"])
 

@@ -33,6 +33,7 @@ def job(folder, name, loss, own_layer=1, chosen=1, n_layers=3, seed=0, **changes
         "compression": {"name": compression},
         "split": {"by": "auto", "folds": 5, "gap_trs": None, "layer_choice": "model"},
         "scoring": {"equivalence_margin": 0.01},
+        "encoder": {"nuisance": []},
         "seed": 0,
     }
     for key, value in changes.pop("config", {}).items():
@@ -130,6 +131,7 @@ def test_models_of_other_depth_are_compared_at_their_own_layers_only(tmp_path):
     [
         ({"config": {"dataset.seed": 1}}, "dataset.seed: 1 and 0"),
         ({"config": {"split.folds": 3}}, "split.folds: 3 and 5"),
+        ({"config": {"encoder.nuisance": ["motion"]}}, "encoder.nuisance: ['motion'] and []"),
         ({"subjects": ["s1", "s2"]}, "subjects: s1, s2 and s0, s1, s2, s3, s4, s5, s6, s7, s8"),
     ],
 )
@@ -156,13 +158,15 @@ def test_too_few_subjects_are_said_and_a_copy_too(tmp_path):
     job(tmp_path, "gpt2-awq-x", 0)  # the same random numbers: a copy
     comparisons, remarks = job_comparisons(records(tmp_path))
     assert comparisons.p_t.isna().all()
-    assert remarks == ["sweep: the difference is the same in every subject: without spread there is no test."]
+    assert remarks == [
+        "Jobs against their reference: the difference is the same in every subject: without spread there is no test."
+    ]
 
     for path in tmp_path.glob("*/scores.parquet"):
         scores = pd.read_parquet(path)
         scores[scores.subject.isin(SUBJECTS[:2])].to_parquet(path)
     _, remarks = job_comparisons(records(tmp_path))
-    assert remarks == ["sweep: 2 subjects: no test over fewer than 3 subjects."]
+    assert remarks == ["Jobs against their reference: no test with fewer than 3 subjects (here: 2)."]
 
 
 def test_the_forest_has_each_difference_within_its_intervals_and_the_margin_shaded(sweep):

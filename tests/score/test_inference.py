@@ -259,7 +259,7 @@ def test_rank_biserial_is_one_where_all_speak_for_the_first_and_follows_from_wil
 def test_fewer_than_three_subjects_are_not_tested(n_subjects, rng):
     found = asdict(paired_tests(np.full(n_subjects, 0.3), np.full(n_subjects, 0.1), MARGIN, 0.95, rng))
 
-    assert found.pop("remark") == f"{n_subjects} subjects: no test over fewer than 3 subjects"
+    assert found.pop("remark") == f"no test with fewer than 3 subjects (here: {n_subjects})"
     assert found.pop("n_subjects") == n_subjects
     difference = found.pop("difference")
     assert difference == pytest.approx(0.2) if n_subjects else np.isnan(difference)

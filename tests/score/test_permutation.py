@@ -158,6 +158,17 @@ def test_shifts_are_drawn_where_there_are_more_and_find_what_was_planted():
     np.testing.assert_allclose(p * 200, np.round(p * 200))
 
 
+def test_in_a_short_fold_shifts_of_smooth_series_find_too_much_and_blocks_less():
+    rng = np.random.default_rng(1)
+    observed, predicted = ([smooth(60, 3000, rng)] for _ in range(2))
+
+    by_shift = np.mean(circular_shift_p(observed, predicted, 999, 10, rng) <= 0.05)
+    by_block = np.mean(block_permutation_p(observed, predicted, 999, 10, rng) <= 0.05)
+
+    assert by_shift > 0.1
+    assert by_block < 0.09
+
+
 def test_a_fold_too_short_to_shift_is_refused():
     rng = np.random.default_rng(1)
 
