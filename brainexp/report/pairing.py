@@ -25,6 +25,8 @@ TABLE = "comparisons.csv"
 FIGURE = "comparisons.png"
 #: Sections and options that must be alike, else subjects, held-out rows or what is predicted of them are not the same.
 PAIRED_BY = ("dataset.", "split.by", "split.folds", "split.gap_trs", "encoder.nuisance")
+#: What differs beyond these is counted.
+MAX_REASONS = 3
 
 
 def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
@@ -78,9 +80,10 @@ def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[
 
 
 def reference(at: int, runs: Sequence[dict[str, Any]]) -> int:
-    """Index of the run that run ``at`` is compared with: its uncompressed twin, else the first.
+    """Index of the run that run ``at`` is compared with: its uncompressed twin, else the first that can be paired with it.
 
-    Of several uncompressed runs of the same model, the one that is most like it in all other options.
+    Of several uncompressed runs of the same model, the one that is most like it in all other options. Where none can be
+    paired, the first: `unlike` says what differs.
     """
     own = _options(runs[at])
     twins = [
@@ -88,7 +91,10 @@ def reference(at: int, runs: Sequence[dict[str, Any]]) -> int:
         for number, other in enumerate(map(_options, runs))
         if other.get("compression.name") == "none" and _of_model(other) == _of_model(own) and number != at
     ]
-    return min(twins)[1] if twins and own.get("compression.name") != "none" else 0
+    if twins and own.get("compression.name") != "none":
+        return min(twins)[1]
+    first = next(number for number, other in enumerate(runs) if not unlike(runs[at], other))
+    return first if first != at else 0
 
 
 def unlike(run: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -101,7 +107,8 @@ def unlike(run: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     ]
     if not differing and run["subjects"] != other["subjects"]:
         differing = [f"subjects: {', '.join(run['subjects'])} and {', '.join(other['subjects'])}"]
-    return "; ".join(differing)
+    more = f"; and {len(differing) - MAX_REASONS} more" if len(differing) > MAX_REASONS else ""
+    return "; ".join(differing[:MAX_REASONS]) + more
 
 
 def forest(comparisons: pd.DataFrame) -> Figure:

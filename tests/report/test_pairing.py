@@ -116,6 +116,29 @@ def test_of_several_uncompressed_twins_it_is_the_one_most_alike(tmp_path):
     assert [reference(at, runs) for at in range(4)] == [0, 0, 0, 1]
 
 
+def test_it_is_of_the_same_data_where_there_is_one(tmp_path):
+    for seed in (0, 1):
+        for model in ("gpt2", "bert"):
+            job(tmp_path, f"{model}-none-x", 0, config={"dataset.seed": seed})
+    runs = records(tmp_path)
+
+    assert [reference(at, runs) for at in range(4)] == [0, 0, 0, 2]
+
+
+def test_of_many_reasons_three_are_given(tmp_path):
+    job(tmp_path, "gpt2-none-x", 0)
+    job(
+        tmp_path,
+        "gpt2-none-x",
+        0,
+        config={"dataset.a": 1, "dataset.b": 1, "dataset.c": 1, "dataset.d": 1, "split.folds": 3},
+    )
+
+    assert unlike(*records(tmp_path)) == (
+        "split.folds: 5 and 3; dataset.a: None and 1; dataset.b: None and 1; and 2 more"
+    )
+
+
 def test_models_of_other_depth_are_compared_at_their_own_layers_only(tmp_path):
     job(tmp_path, "gpt2-none-x", 0)
     job(tmp_path, "bert-none-x", 0, n_layers=4, seed=1)
