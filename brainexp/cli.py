@@ -20,6 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from brainexp.errors import BrainexpError, ConfigError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from brainexp.result import Result
@@ -87,7 +88,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     from brainexp.preflight import Resources, estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
-    from brainexp.report.table import summary_table
+    from brainexp.report.table import comparison_table, summary_table
     from brainexp.tracking import Tracking, tracked
 
     require_unused(folder)
@@ -116,6 +117,11 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; r on held-out rows, "
         f"mean over {len(result.voxels.subjects)} subjects"
     )
+    tests = comparison_table(
+        result.tables["comparisons"], f"model against baselines, {len(result.voxels.subjects)} subjects"
+    )
+    if tests is not None:
+        console.print(tests)
     console.print(f"files and figures   {folder}", soft_wrap=True, highlight=False)
     if tracking.uri is not None:
         console.print(
@@ -126,6 +132,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
 
 def show_sweep(folder: Path) -> None:
     """Print the finished runs of a sweep side by side, and draw them beside the jobs' folders."""
+    from brainexp.report import pairing
     from brainexp.report.figures import DOTS_PER_INCH
     from brainexp.report.sweep import FIGURE, records, scale_curve, sweep_table
 
@@ -138,6 +145,27 @@ def show_sweep(folder: Path) -> None:
     if figure is not None:
         figure.savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
         console.print(f"r over model size   {folder / FIGURE}", soft_wrap=True, highlight=False)
+    if len(runs) > 1:
+        _show_comparisons(*pairing.job_comparisons(runs), folder)
+
+
+def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Path) -> None:
+    from brainexp.report.figures import DOTS_PER_INCH
+    from brainexp.report.pairing import FIGURE, TABLE, forest
+    from brainexp.report.table import comparison_table
+
+    console = _console()
+    for remark in remarks:
+        console.print(remark, soft_wrap=True, highlight=False)
+    if comparisons.empty:
+        return
+    comparisons.to_csv(folder / TABLE, index=False)
+    tests = comparison_table(comparisons, "jobs against their reference")
+    if tests is not None:
+        console.print(tests)
+        forest(comparisons).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
+        console.print(f"differences of r    {folder / FIGURE}", soft_wrap=True, highlight=False)
+    console.print(f"all tests           {folder / TABLE}", soft_wrap=True, highlight=False)
 
 
 def _console() -> Console:

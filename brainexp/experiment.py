@@ -17,6 +17,7 @@ import numpy as np
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.comparison import compared
 from brainexp.compression.cost import cost
 from brainexp.containers import Design, FloatArray, Fold, Stimulus
 from brainexp.encoder.banded_ridge import BandedRidge
@@ -41,7 +42,7 @@ from brainexp.registry import (
     validated,
 )
 from brainexp.result import MODEL, Result, Voxels, summarised
-from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
+from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 from brainexp.settings import Align, Partitioning, Scoring, Split
 
 
@@ -116,6 +117,8 @@ def run(experiment: Experiment) -> Result:
         recordings = recorded(experiment.dataset)
         require_known_spaces(experiment, recordings)
         folds = held_out(experiment, recordings.run_lengths)
+        if experiment.scoring.shuffle == "circular_shift":
+            require_shiftable([len(fold.test) for fold in folds], experiment.scoring.block_trs)
         target, voxels = to_predict(experiment, recordings, folds)
 
     with watch.stage("features"):
@@ -136,7 +139,7 @@ def run(experiment: Experiment) -> Result:
 
     with watch.stage("significance"):
         p = target.spread(
-            block_permutation_p(
+            SHUFFLES[experiment.scoring.shuffle](
                 [target.held_out(fold) for fold in folds],
                 scored.predicted,
                 n_permutations=experiment.scoring.permutations,
@@ -153,7 +156,7 @@ def run(experiment: Experiment) -> Result:
         given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
         probed = {name: one.measure(given) for name, one in experiment.probes.items()}
 
-    return summarised(
+    result = summarised(
         {"model": scored, **baselines},
         p,
         target,
@@ -169,7 +172,9 @@ def run(experiment: Experiment) -> Result:
         legacy=experiment.partition.legacy,
         readouts=dict(zip(voxels.subjects, readouts, strict=True)) if readouts else {},
         remarks=experiment.encoder.remarks(scored.penalty[..., target.scorable]),
+        fdr=experiment.scoring.fdr,
     )
+    return compared(result, experiment.scoring, experiment.rng("comparisons"))
 
 
 def require_possible(experiment: Experiment) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class Result:
     remarks : tuple of str
         What the user should know.
     tables : mapping of str to DataFrame
-        Further tables by name, such as "partition".
+        Further tables by name: "comparisons" of the model with each baseline (see `brainexp.comparison`), "partition".
     readouts : mapping of str to Readout
         Weights by subject, where they were asked for.
     """
@@ -121,13 +121,14 @@ def summarised(
     parts: Partition | None = None,
     readouts: Mapping[str, Readout] | None = None,
     legacy: bool = False,
+    fdr: Literal["bh", "by"] = "bh",
 ) -> Result:
     """Put scores, tables and metrics together; the names of metrics are a contract."""
     import pandas as pd
 
     scored = evaluations["model"]
     scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
-    q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
+    q = np.concatenate([false_discovery_q(p[voxels.owner == number], fdr) for number in range(len(voxels.subjects))])
     n_unscored = int((~target.scorable).sum())
     told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
     shares = variance_shares(parts, voxels, legacy=legacy) if parts is not None else {}

@@ -69,22 +69,43 @@ class Scoring:
     Parameters
     ----------
     permutations : int
-        Block permutations for p.
+        Permutations for p of a voxel.
+    shuffle : {"block", "circular_shift"}
+        What is done to predictions in each: blocks of them change places, or they are shifted in time.
     block_trs : int
-        TRs per permuted block; noise that stays alike for longer needs longer ones, else p is too small.
+        TRs per permuted block, or the least shift; noise that stays alike for longer needs longer ones, else p is too small.
+    fdr : {"bh", "by"}
+        From p to q: Benjamini-Hochberg, or Benjamini-Yekutieli for any dependence between voxels.
     ceiling_floor : float
         Voxels with a lower ceiling have no normalised r.
+    equivalence_margin : float
+        In units of r: conditions whose mean r differs by less count as equivalent.
+    confidence : float
+        Of intervals; a test is significant below one minus this.
+    multiplicity : {"holm", "bh", "by"}
+        How p of a family of comparisons over subjects are adjusted.
     """
 
-    permutations: int = 1000
+    permutations: int = 5000
+    shuffle: Literal["block", "circular_shift"] = "block"
     block_trs: int = 10
+    fdr: Literal["bh", "by"] = "bh"
     ceiling_floor: float = 0.05
+    equivalence_margin: float = 0.01
+    confidence: float = 0.95
+    multiplicity: Literal["holm", "bh", "by"] = "holm"
 
     def __post_init__(self) -> None:
         if self.permutations < 1 or self.block_trs < 1:
             raise ConfigError(
                 f"scoring: permutations and block_trs must be at least 1, got {self.permutations} and {self.block_trs}"
             )
+        if not 0 < self.equivalence_margin < 1:
+            raise ConfigError(
+                f"scoring: equivalence_margin must lie between 0 and 1, in units of r, got {self.equivalence_margin}"
+            )
+        if not 0.5 < self.confidence < 1:
+            raise ConfigError(f"scoring: confidence must lie between 0.5 and 1, such as 0.95, got {self.confidence}")
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def test_one_run_prints_a_table_and_where_everything_is(tmp_path, small_run):
         "result.json",
         "scores.parquet",
         "voxels.npz",
+        "comparisons.parquet",
         "figures",
         "maps",
         "brainexp.log",
@@ -68,6 +69,28 @@ def test_a_sweep_makes_a_run_of_each(tmp_path, small_run):
     assert words == [2, 5]
     assert "2 runs" in done.stdout
     assert "model.context_words" in done.stdout
+
+
+def test_runs_and_sweeps_of_three_people_end_with_tests_over_subjects(tmp_path, small_run):
+    done = brainexp(
+        tmp_path, "--multirun", *small_run, "dataset.n_subjects=3", "model.context_words=2,5", "hydra.sweep.dir=sweep"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model against baselines, 3 subjects: minus word_rate") == 2
+    assert "jobs against their reference: minus context_words=2" in done.stdout
+    assert "not tested" not in done.stdout + done.stderr
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} >= {"comparisons.csv", "comparisons.png"}
+
+
+def test_two_people_are_told_that_there_is_no_test(tmp_path, small_run):
+    done = brainexp(tmp_path, *small_run)
+
+    assert (
+        "The model is not tested against its baselines: that takes at least 3 subjects (here: 2)."
+        in done.stdout + done.stderr
+    )
+    assert "model against baselines" not in done.stdout
 
 
 def test_a_failed_job_does_not_stop_the_sweep(tmp_path, small_run):
@@ -94,6 +117,17 @@ MISTAKES = [
     (["dataset=alice", "dataset.root=nowhere"], "there is no folder nowhere"),
     (["align.downsample=mode"], "align: downsample: Input should be 'lanczos', 'mean', 'sum' or 'last', got 'mode'"),
     (["scoring.permutations=0"], "scoring: permutations and block_trs must be at least 1, got 0 and 10"),
+    (["scoring.shuffle=shift"], "scoring: shuffle: Input should be 'block' or 'circular_shift', got 'shift'"),
+    (["scoring.equivalence_margin=0"], "scoring: equivalence_margin must lie between 0 and 1, in units of r, got 0.0"),
+    (["scoring.confidence=95"], "scoring: confidence must lie between 0.5 and 1, such as 0.95, got 95.0"),
+    (
+        ["scoring.multiplicity=bonferroni"],
+        "scoring: multiplicity: Input should be 'holm', 'bh' or 'by', got 'bonferroni'",
+    ),
+    (
+        ["scoring.shuffle=circular_shift", "scoring.block_trs=500"],
+        "moves predictions by at least scoring.block_trs=500 TRs, but a held-out fold has only",
+    ),
     (["model.device=cuda"], "model.device=cuda, but torch"),
     (["model=a,b"], "To sweep over it, add --multirun"),
 ]

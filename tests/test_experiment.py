@@ -51,6 +51,28 @@ def test_planted_signal_is_found_below_its_ceiling_and_nothing_in_the_control_re
     assert np.mean(p["V1"] < 0.05) < 0.1
 
 
+def test_shifts_find_what_blocks_find(experiment):
+    scoring = dataclasses.replace(experiment.scoring, permutations=300, shuffle="circular_shift", block_trs=5)
+    regions = experiment.dataset.space("p1").rois
+
+    result = run(dataclasses.replace(experiment, scoring=scoring))
+
+    n_voxels = len(result.per_voxel["p"]) // 2
+    p = {roi: result.per_voxel["p"][[*columns, *(columns + n_voxels)]] for roi, columns in regions.items()}
+    assert np.median(p["LPTL"]) < 0.05
+    assert np.mean(p["V1"] < 0.05) < 0.1
+
+
+def test_q_under_any_dependence_is_higher(experiment):
+    by = dataclasses.replace(experiment.scoring, fdr="by")
+
+    usual, strict = run(experiment), run(dataclasses.replace(experiment, scoring=by))
+
+    np.testing.assert_array_equal(strict.per_voxel["p"], usual.per_voxel["p"])
+    assert (strict.per_voxel["q"] >= usual.per_voxel["q"]).all()
+    assert (strict.per_voxel["q"] > usual.per_voxel["q"]).any()
+
+
 def test_shuffled_responses_give_r_within_chance(experiment):
     shuffled = changed(experiment, lambda values, at: np.random.default_rng(at).permutation(values))
 

@@ -43,7 +43,7 @@ def test_a_run_leaves_parameters_metrics_curves_tables_and_files(config, client,
     assert [point.step for point in history] == [0, 1, 2]
     assert [point.value for point in history] == pytest.approx(result.curves["layer/r"])
     kept = {item.path for item in client.list_artifacts(found.info.run_id)}
-    assert {"result.json", "scores.parquet", "voxels.npz", "scores.json"} <= kept
+    assert {"result.json", "scores.parquet", "comparisons.parquet", "voxels.npz", "scores.json"} <= kept
     assert found.data.tags["brainexp.config_hash"] == config_hash(config)
 
 

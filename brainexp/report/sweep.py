@@ -18,9 +18,31 @@ FIGURE = "sweep.png"
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Read the ``result.json`` of every finished job of a sweep, in the order of the jobs."""
+    """Read the ``result.json`` of every finished job of a sweep, in the order of the jobs; ``folder`` is where it lies."""
     found = sorted(folder.glob("*/result.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    return [{**json.loads(path.read_text(encoding="utf-8")), "folder": str(path.parent)} for path in found]
+
+
+def differing_options(runs: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Options of each run that are not the same in all; none where the names tell the runs apart."""
+    if len({run["name"] for run in runs}) == len(runs):
+        return [{} for _ in runs]
+    options = [dict(leaves({k: v for k, v in run["config"].items() if k not in VOLATILE})) for run in runs]
+    differing = [key for key in options[0] if any(one.get(key) != options[0][key] for one in options)]
+    return [{key: str(one.get(key)) for key in differing} for one in options]
+
+
+def job_names(runs: list[dict[str, Any]]) -> list[str]:
+    """A name for each run that no other has: its name, and the options that differ where names are alike."""
+    differing = differing_options(runs)
+    short = {key: key.rpartition(".")[2] for key in differing[0]}
+    if len(set(short.values())) < len(short):
+        short = {key: key for key in short}
+    all_alike = len({run["name"] for run in runs}) == 1 and short
+    return [
+        ", ".join([*([] if all_alike else [run["name"]]), *(f"{short[key]}={value}" for key, value in options.items())])
+        for run, options in zip(runs, differing, strict=True)
+    ]
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:
@@ -37,14 +59,10 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     """
     from rich.table import Table
 
-    options = [dict(leaves({k: v for k, v in run["config"].items() if k not in VOLATILE})) for run in runs]
-    names = [run["name"] for run in runs]
-    differing = [key for key in options[0] if any(one.get(key) != options[0][key] for one in options)]
-    if len(set(names)) == len(runs):  # the names tell the runs apart
-        differing = []
+    options = differing_options(runs)
     table = Table(title=f"{len(runs)} runs")
     table.add_column("run")
-    for column in differing:
+    for column in options[0]:
         table.add_column(column)
     shown = {"parameters": "compression/parameters", "r": "alignment/r", "± se": "alignment/r_se"}
     shown |= {"r / ceiling": "alignment/r_norm", "untrained r": "baseline/untrained/r", "layer": "layer/chosen"}
@@ -52,7 +70,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for option, run in zip(options, runs, strict=True):
         values = [_shown(run["metrics"].get(name)) for name in shown.values()]
-        table.add_row(run["name"], *(str(option.get(key)) for key in differing), *values)
+        table.add_row(run["name"], *option.values(), *values)
     return table
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from brainexp.result import ALL_VOXELS, Result
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 #: More baselines do not fit a terminal; all are in scores.parquet.
@@ -45,6 +46,74 @@ def summary_table(result: Result, title: str) -> Table:
             "all voxels" if roi == ALL_VOXELS else roi, *(_shown(result.metrics[cell]) for cell in cells), style=style
         )
     return table
+
+
+def comparison_table(comparisons: pd.DataFrame, title: str) -> Table | None:
+    """Put the tests over all voxels in a row per comparison, and in how many ROIs each comes out.
+
+    Parameters
+    ----------
+    comparisons : DataFrame
+        With the columns `brainexp.comparison.COMPARISON_COLUMNS`.
+    title : str
+        What is compared.
+
+    Returns
+    -------
+    rich.table.Table or None
+        None where nothing was tested.
+    """
+    from rich.table import Table
+
+    tested = comparisons[comparisons.p_t.notna()]
+    if tested.empty:
+        return None
+    level = f"{100 * float(tested.confidence.iloc[0]):g} %"
+    same_layer = tested.layer.notna().any()
+    one_reference = len(set(tested.reference)) == 1
+    table = Table(
+        title=f"{title}: minus {tested.reference.iloc[0]}" if one_reference else title,
+        caption="r over all voxels; p ≡: two one-sided tests against the margin; p adjusted in each family; "
+        "ROIs: where r is significantly higher, lower, equivalent, of all",
+    )
+    table.add_column("difference", overflow="fold")
+    if same_layer:
+        table.add_column("layer")
+    for column in ("Δr", level, "p t", "p signs", "p ranks", "g", "p ≡", "ROIs +/−/≡"):
+        table.add_column(column, justify="right", no_wrap=True)
+    layers = tested.layer.astype("string").fillna("own")
+    for (source, reference, layer), rows in tested.groupby(["source", "reference", layers], sort=False):
+        above, below, equivalent, n_rois = roi_counts(rows[rows.roi != ALL_VOXELS])
+        for _, one in rows[rows.roi == ALL_VOXELS].iterrows():
+            table.add_row(
+                str(source) if one_reference else f"{source} − {reference}",
+                *([str(layer)] if same_layer else []),
+                f"{one.difference:+.3f}",
+                f"{one.ci_low:+.3f} {one.ci_high:+.3f}",
+                *(_p(one[f"{test}_adjusted"]) for test in ("p_t", "p_sign_flip", "p_wilcoxon")),
+                f"{one.g_z:.2f}",
+                _p(one.p_equivalence_adjusted),
+                f"{above}/{below}/{equivalent} of {n_rois}",
+            )
+    return table
+
+
+def roi_counts(comparisons: pd.DataFrame) -> tuple[int, int, int, int]:
+    """In how many ROIs r is significantly higher, significantly lower, significantly equivalent; and how many there are.
+
+    By paired t tests and by two one-sided t tests, adjusted; a small difference can be both significant and equivalent.
+    """
+    level = 1 - comparisons.confidence
+    differs = comparisons.p_t_adjusted < level
+    above, below = (differs & (sign * comparisons.difference > 0) for sign in (1, -1))
+    equivalent = comparisons.p_equivalence_adjusted < level
+    return int(above.sum()), int(below.sum()), int(equivalent.sum()), len(comparisons)
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
 
 
 def _shown(value: float) -> str:

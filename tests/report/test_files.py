@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainexp.comparison import COMPARISON_COLUMNS
 from brainexp.errors import ConfigError
 from brainexp.experiment import Experiment, run
 from brainexp.report.files import require_unused, write
@@ -81,6 +82,16 @@ def test_scores_have_a_row_per_source_subject_layer_and_roi(folder):
     assert len(model) == 2 * (3 + 1) * 5  # subjects, layers and the chosen one, regions and all voxels
     assert not model.duplicated(["subject", "layer", "roi"]).any()
     assert set(scores.source) == {"model", "word_rate"}
+
+
+def test_comparisons_have_a_row_per_baseline_and_roi(folder, result):
+    comparisons = pd.read_parquet(folder / "comparisons.parquet")
+
+    assert tuple(comparisons.columns) == COMPARISON_COLUMNS
+    assert len(comparisons) == 5
+    assert set(comparisons.remark) == {"no test with fewer than 3 subjects (here: 2)"}
+    of_all = comparisons[comparisons.roi == "all"].iloc[0]
+    assert of_all.difference == pytest.approx(result.metrics["alignment/r"] - result.metrics["baseline/word_rate/r"])
 
 
 def test_voxels_hold_what_the_design_names_for_every_column(folder, result):

@@ -3,7 +3,7 @@ import json
 import pytest
 from rich.console import Console
 
-from brainexp.report.sweep import records, scale_curve, sweep_table
+from brainexp.report.sweep import job_names, records, scale_curve, sweep_table
 
 
 def run(size, r, path):
@@ -29,6 +29,7 @@ def test_records_are_those_of_finished_jobs_in_the_order_of_the_jobs(tmp_path):
     (tmp_path / "1").mkdir()
 
     assert [one["job"] for one in records(tmp_path)] == [0, 2, 10]
+    assert [one["folder"] for one in records(tmp_path)] == [str(tmp_path / job) for job in ("0", "2", "10")]
 
 
 def test_the_table_shows_what_differs_and_not_what_does_not(runs):
@@ -69,3 +70,20 @@ def test_the_curve_goes_from_small_to_large(runs):
 
 def test_there_is_no_curve_of_one_size(runs):
     assert scale_curve(runs[:1]) is None
+
+
+def test_jobs_are_named_by_what_tells_them_apart(runs):
+    other = [{**one, "name": name} for one, name in zip(runs, ("gpt2-none-x", "bert-none-x"), strict=True)]
+
+    assert job_names(runs) == ["path=large", "path=small"]
+    assert job_names(other) == ["gpt2-none-x", "bert-none-x"]
+    assert job_names([*other, runs[0] | {"name": "bert-none-x"}]) == [
+        "gpt2-none-x, path=large", "bert-none-x, path=small", "bert-none-x, path=large",
+    ]  # fmt: skip
+
+
+def test_options_of_one_last_name_are_told_apart_by_their_group(runs):
+    for number, one in enumerate(runs):
+        one["config"]["dataset"] = {"path": number}
+
+    assert job_names(runs) == ["model.path=large, dataset.path=0", "model.path=small, dataset.path=1"]
