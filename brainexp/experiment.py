@@ -23,6 +23,7 @@ from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.align.residual import residual
 from brainexp.align.trim import kept_rows
 from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.compression.cost import cost
 from brainexp.containers import Clock, FloatArray, Fold, Responses, Stimulus
 from brainexp.errors import ConfigError, DataError, ModelError
@@ -42,7 +43,7 @@ from brainexp.registry import (
 )
 from brainexp.result import Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
-from brainexp.settings import Align, Scoring, Split
+from brainexp.settings import Align, Ceiling, Scoring, Split
 
 #: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
 BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
@@ -63,6 +64,7 @@ class Experiment:
     align: Align = field(default_factory=Align)
     split: Split = field(default_factory=Split)
     scoring: Scoring = field(default_factory=Scoring)
+    ceiling: Ceiling = field(default_factory=Ceiling)
     baselines: tuple[str, ...] = ()
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
@@ -82,6 +84,7 @@ class Experiment:
             align=validated(Align, config["align"], "align"),
             split=validated(Split, config["split"], "split"),
             scoring=validated(Scoring, config["scoring"], "scoring"),
+            ceiling=validated(Ceiling, config["ceiling"], "ceiling"),
             baselines=tuple(config["baselines"]),
             seed=int(config["seed"]),
             cache_dir=default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser(),
@@ -149,6 +152,10 @@ def run(experiment: Experiment) -> Result:
         folds = held_out(experiment, recordings.run_lengths)
         target, voxels = to_predict(experiment, recordings, folds)
 
+    with watch.stage("ceiling"):
+        known = known_ceilings(experiment, recordings, folds, target, voxels)
+        voxels = with_ceilings(experiment, voxels, known)
+
     with watch.stage("features"):
         features, facts = word_features(experiment, experiment.model, recordings.stimuli)
 
@@ -180,12 +187,13 @@ def run(experiment: Experiment) -> Result:
         voxels,
         metrics={
             **facts,
+            **known.metrics,
             **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
             **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},
             "memory/peak_bytes": peak_memory_bytes(),
         },
         curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
-        remarks=experiment.encoder.remarks(scored.penalty[:, target.scorable]),
+        remarks=(*known.remarks, *experiment.encoder.remarks(scored.penalty[:, target.scorable])),
     )
 
 
@@ -196,6 +204,9 @@ def require_possible(experiment: Experiment) -> None:
             raise ConfigError(objection)
     experiment.model.require_ready()
     experiment.dataset.chosen_subjects()
+    objection = ceiling_objection(experiment.ceiling, experiment.dataset)
+    if objection is not None:
+        raise ConfigError(objection)
 
 
 def recorded(experiment: Experiment) -> Recordings:
@@ -278,15 +289,43 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
     else:
         per_fold = [np.hstack(list(raw.values()))] * len(folds)
     subjects = tuple(raw)
+    declared = experiment.ceiling.method == "dataset"
     owner = np.repeat(np.arange(len(subjects)), [values.shape[1] for values in raw.values()])
     voxels = Voxels(
         subjects=subjects,
         spaces={subject: experiment.dataset.space(subject) for subject in subjects},
         owner=owner,
-        ceiling=np.concatenate([experiment.dataset.ceiling(subject) for subject in subjects]),
+        ceiling=np.concatenate([experiment.dataset.ceiling(subject) for subject in subjects])
+        if declared
+        else np.full(len(owner), np.nan),
         ceiling_floor=experiment.scoring.ceiling_floor,
     )
     return Target(per_fold=per_fold, subject=owner, scorable=scorable), voxels
+
+
+def known_ceilings(
+    experiment: Experiment, recordings: Recordings, folds: Sequence[Fold], target: Target, voxels: Voxels
+) -> Ceilings:
+    """Estimate the ceilings as the config says; the dataset's own are in ``voxels`` already."""
+    if experiment.ceiling.method == "dataset":
+        return Ceilings(voxels.ceiling, np.empty((0, len(voxels.ceiling))))
+    return estimated_ceilings(
+        experiment.ceiling,
+        experiment.dataset,
+        target,
+        folds,
+        spaces=voxels.spaces,
+        kept={one.story: rows for one, rows in zip(recordings.stimuli, recordings.rows, strict=True)},
+        block_trs=experiment.scoring.block_trs,
+        rng=experiment.rng("ceiling"),
+    )
+
+
+def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Voxels:
+    """Put ceilings beside the voxels, and draw subjects anew as often as ceilings, for the intervals of normalised scores."""
+    n_subjects = len(voxels.subjects)
+    drawn = experiment.rng("subjects").integers(n_subjects, size=(experiment.ceiling.bootstraps, n_subjects))
+    return replace(voxels, ceiling=known.value, ceiling_draws=known.draws, subject_draws=drawn)
 
 
 def word_features(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainexp.containers import FloatArray, Space
+from brainexp.containers import FloatArray, IntArray, Space
 from brainexp.evaluation import Evaluation, Target
-from brainexp.score.ceiling import normalised
+from brainexp.score.ceiling import basic_interval, normalised, ratio_of_means, spread
 from brainexp.score.permutation import false_discovery_q
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ SCORE_COLUMNS = (
     "r2",
     "validation_r",
     "ceiling",
+    "n_normalised",
+    "r_norm_ratio_of_means",
+    "ceiling_se",
+    "ceiling_low",
+    "ceiling_high",
 )
 
 
@@ -50,6 +55,10 @@ class Voxels:
         Best r that the noise allows.
     ceiling_floor : float
         Below it r is not normalised.
+    ceiling_draws : array of shape (n_draws, n_voxels), optional
+        The ceiling with its data drawn anew; none where its uncertainty is unknown.
+    subject_draws : array of int of shape (n_draws, n_subjects), optional
+        Indices of subjects drawn with replacement; none where nothing shall be drawn.
     """
 
     subjects: tuple[str, ...]
@@ -57,10 +66,32 @@ class Voxels:
     owner: np.ndarray[tuple[int], np.dtype[np.intp]]
     ceiling: FloatArray
     ceiling_floor: float
+    ceiling_draws: FloatArray | None = None
+    subject_draws: IntArray | None = None
 
     def normalised(self, r: FloatArray) -> FloatArray:
         """Divide r by the ceiling, array of shape (n_voxels,)."""
         return normalised(r, self.ceiling, self.ceiling_floor)
+
+    def ceiling_spread(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Standard error and 95 % interval of each ceiling, arrays of shape (n_voxels,), NaN where unknown."""
+        return spread(self.draws_of(np.arange(len(self.owner))))
+
+    def mean_ceiling_spread(self, at: IntArray) -> tuple[float, float, float]:
+        """Standard error and 95 % interval of the mean ceiling of some columns."""
+        draws = _row_means(self.draws_of(at))
+        return float(spread(draws[:, None])[0][0]), *basic_interval(_mean(self.ceiling[at]), draws)
+
+    def roi_columns(self) -> Iterator[tuple[int, str, IntArray]]:
+        """Yield the number of each subject, the name of each of its ROIs and the columns of that, all voxels last."""
+        for number, subject in enumerate(self.subjects):
+            own = np.flatnonzero(self.owner == number)
+            yield from ((number, roi, own[columns]) for roi, columns in self.spaces[subject].rois.items())
+            yield number, ALL_VOXELS, own
+
+    def draws_of(self, at: IntArray) -> FloatArray:
+        """Draws of the ceilings of some columns, array of shape (n_draws, len(at)); no rows where there are none."""
+        return np.empty((0, len(at))) if self.ceiling_draws is None else self.ceiling_draws[:, at]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +139,13 @@ def summarised(
     scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
     q = np.concatenate([false_discovery_q(p[voxels.owner == number]) for number in range(len(voxels.subjects))])
     n_unscored = int((~target.scorable).sum())
+    error, low, high = voxels.ceiling_spread()
     told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
     return Result(
         metrics={
             **alignment_metrics(scores),
+            **normalised_intervals(scored.r, voxels),
+            "alignment/below_ceiling_floor": float(np.isnan(voxels.normalised(np.ones(len(p)))[target.scorable]).sum()),
             "alignment/significant_fraction": float((q[target.scorable] < 0.05).mean()),
             "alignment/scored_voxels": float(target.scorable.sum()),
             "alignment/unscored_voxels": float(n_unscored),
@@ -125,6 +159,9 @@ def summarised(
             "r": scored.r,
             "r2": scored.r2,
             "ceiling": voxels.ceiling,
+            "ceiling_se": error,
+            "ceiling_low": low,
+            "ceiling_high": high,
             "r_norm": voxels.normalised(scored.r),
             "p": p,
             "q": q,
@@ -159,15 +196,17 @@ def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataF
     by_layer = list(zip(evaluation.test_r, evaluation.test_r2, evaluation.validation_r, strict=True))
     chosen_validation = np.take_along_axis(evaluation.validation_r, evaluation.layer, axis=0).mean(axis=0)
     settings = [*enumerate(by_layer), (pd.NA, (evaluation.r, evaluation.r2, chosen_validation))]
+    places = [(*place, voxels.mean_ceiling_spread(place[2])) for place in voxels.roi_columns()]
     for layer, (r, r2, validation_r) in settings:
         r_norm = voxels.normalised(r)
-        for number, subject in enumerate(voxels.subjects):
-            first = int(np.flatnonzero(voxels.owner == number)[0])
-            space = voxels.spaces[subject]
-            for roi, columns in {**space.rois, ALL_VOXELS: np.arange(space.n_voxels)}.items():
-                at = first + columns
-                means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
-                rows.append((source, subject, layer, roi, len(at), int(np.isfinite(r[at]).sum()), *means))
+        for number, roi, at, ceiling_spread in places:
+            counts = (len(at), int(np.isfinite(r[at]).sum()))
+            means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
+            ratio = float(ratio_of_means(r[at], voxels.ceiling[at], voxels.ceiling_floor))
+            n_normalised = int(np.isfinite(r_norm[at]).sum())
+            rows.append(
+                (source, voxels.subjects[number], layer, roi, *counts, *means, n_normalised, ratio, *ceiling_spread)
+            )
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
 
@@ -181,12 +220,64 @@ def alignment_metrics(scores: pd.DataFrame) -> dict[str, float]:
     for (source, roi), rows in chosen.groupby(["source", "roi"], sort=False):
         group = "alignment" if source == "model" else f"baseline/{source}"
         prefix = group if roi == ALL_VOXELS else f"{group}/{roi}"
-        for measure in ("r", "r_norm", "r2"):
+        for measure in ("r", "r_norm", "r_norm_ratio_of_means", "r2"):
             metrics[f"{prefix}/{measure}"] = _mean(rows[measure].to_numpy())
         if source == "model":
             metrics[f"{prefix}/ceiling"] = _mean(rows["ceiling"].to_numpy())
         metrics[f"{prefix}/r_se"] = _standard_error(rows["r"].to_numpy())
     return metrics
+
+
+def normalised_intervals(r: FloatArray, voxels: Voxels) -> dict[str, float]:
+    """95 % intervals of normalised r: ``alignment/<ROI>/r_norm_low``, ``…_high`` and those of the ratio of means.
+
+    In draw i subjects are drawn with replacement, each with draw i of its ceilings, so that what is common to the ceilings
+    of all subjects stays so. The floor is applied to the drawn ceilings anew. r itself stays as it is: its own uncertainty
+    enters by the differences between subjects only, and not at all where there is one subject. Where ceilings have no draws,
+    subjects alone are drawn.
+
+    See `basic_interval`. With few subjects it is too narrow, as a standard deviation is without the factor of n / (n - 1).
+
+    Parameters
+    ----------
+    r : array of shape (n_voxels,)
+    voxels : Voxels
+        Where the columns lie, and what is drawn.
+
+    Returns
+    -------
+    dict of str to float
+        NaN where nothing is drawn.
+    """
+    ratios: dict[str, FloatArray] = {}
+    for number, roi, at in voxels.roi_columns():
+        ceiling = np.vstack([voxels.ceiling[at], voxels.draws_of(at)])
+        both = ratios.setdefault(roi, np.full((2, len(ceiling), len(voxels.subjects)), np.nan))
+        both[0, :, number] = _row_means(normalised(r[at], ceiling, voxels.ceiling_floor))
+        both[1, :, number] = ratio_of_means(r[at], ceiling, voxels.ceiling_floor)
+    found: dict[str, float] = {}
+    for roi, both in ratios.items():
+        prefix = "alignment" if roi == ALL_VOXELS else f"alignment/{roi}"
+        for measure, (estimate, *draws) in zip(("r_norm", "r_norm_ratio_of_means"), both, strict=True):
+            drawn = _drawn_subjects(np.stack(draws or [estimate]), voxels.subject_draws)
+            low, high = basic_interval(_mean(estimate), drawn)
+            found |= {f"{prefix}/{measure}_low": low, f"{prefix}/{measure}_high": high}
+    return found
+
+
+def _drawn_subjects(values: FloatArray, subject_draws: IntArray | None) -> FloatArray:
+    """Means over drawn subjects of an array of shape (n_draws or 1, n_subjects), array of shape (n_draws,)."""
+    if subject_draws is None or values.shape == (1, 1):  # nothing varies
+        return np.empty(0)
+    return _row_means(np.take_along_axis(np.broadcast_to(values, subject_draws.shape), subject_draws, axis=1))
+
+
+def _row_means(values: FloatArray) -> FloatArray:
+    """Mean of the known values of each row, NaN where none is known."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    means: FloatArray = np.where(known, values, 0.0).sum(axis=-1) / np.where(count > 0, count, np.nan)
+    return means
 
 
 def layer_curves(scores: pd.DataFrame) -> dict[str, list[float]]:

@@ -124,7 +124,7 @@ def test_metrics_name_the_roi_and_the_baseline(evaluation, voxels):
 
     metrics = alignment_metrics(table)
 
-    measures = ("r", "r_norm", "r2", "r_se")
+    measures = ("r", "r_norm", "r_norm_ratio_of_means", "r2", "r_se")
     prefixes = [f"{group}{roi}" for group in ("alignment", "baseline/word_rate") for roi in ("", "/A1", "/IFG")]
     ceilings = {f"alignment{roi}/ceiling" for roi in ("", "/A1", "/IFG")}  # one per voxel, whatever predicts it
     assert set(metrics) == {f"{prefix}/{measure}" for prefix in prefixes for measure in measures} | ceilings
@@ -133,7 +133,8 @@ def test_metrics_name_the_roi_and_the_baseline(evaluation, voxels):
 
 def test_a_subject_without_a_scored_voxel_is_left_out_of_mean_and_standard_error_alike():
     rows = [
-        ("model", name, pd.NA, "all", 1, 1, r, r, r, r, 1.0) for name, r in zip("abc", (0.2, 0.4, np.nan), strict=True)
+        ("model", name, pd.NA, "all", 1, 1, r, r, r, r, 1.0, 1, r, 0.1, 0.9, 1.1)
+        for name, r in zip("abc", (0.2, 0.4, np.nan), strict=True)
     ]
     table = pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
