@@ -39,7 +39,7 @@ class Ceilings:
     ----------
     value : array of shape (n_voxels,)
         NaN where nothing is known.
-    draws : array of shape (n_draws, n_voxels)
+    draws : array of shape (n_draws, n_voxels), float32
         The same, with rows, or subsets of subjects, drawn anew; no draws where the uncertainty is unknown. One draw takes the
         same blocks of TRs in all subjects.
     metrics : mapping of str to float
@@ -83,6 +83,7 @@ def estimated_ceilings(
     folds: Sequence[Fold],
     spaces: Mapping[str, Space],
     kept: Mapping[str, slice],
+    nuisance: Sequence[str],
     block_trs: int,
     rng: np.random.Generator,
 ) -> Ceilings:
@@ -110,6 +111,8 @@ def estimated_ceilings(
         By subject, in the order of the target's columns.
     kept : mapping of str to slice
         By story, the rows that trimming leaves.
+    nuisance : sequence of str
+        Regressors that are removed from the target.
     block_trs : int
         TRs per block that is drawn.
     rng : numpy.random.Generator
@@ -134,7 +137,7 @@ def estimated_ceilings(
     if settings.method == "cross_subject":
         return _cross_subject(settings, target, folds, tuple(spaces), block_trs, rng)
     assert isinstance(dataset, Repeated)  # see ceiling_objection
-    return _from_repeats(settings, dataset, spaces, kept, block_trs, rng)
+    return _from_repeats(settings, dataset, spaces, kept, nuisance, block_trs, rng)
 
 
 def _weights(n_trs: int, what: str, settings: Ceiling, block_trs: int, rng: np.random.Generator) -> FloatArray:
@@ -154,6 +157,7 @@ def _from_repeats(
     dataset: Repeated,
     spaces: Mapping[str, Space],
     kept: Mapping[str, slice],
+    nuisance: Sequence[str],
     block_trs: int,
     rng: np.random.Generator,
 ) -> Ceilings:
@@ -177,24 +181,32 @@ def _from_repeats(
             lengths.append(values.shape[1])
         if not shares:
             raise DataError(f"subject {subject!r} has no repeated story. Leave it out, or give ceiling.method=dataset.")
-        per_subject.append(np.average(shares, axis=0, weights=lengths))
-    r = best_r(np.hstack(per_subject), settings.averaged)
-    return Ceilings(r[0], r[1:])
+        per_subject.append(best_r(np.average(shares, axis=0, weights=lengths), settings.averaged))
+    remark = (
+        f"ceiling: {', '.join(nuisance)} removed from the responses, but not from the repeats, whose ceilings are therefore "
+        "too low. Leave encoder.nuisance empty, or give ceiling.method=inter_subject or cross_subject."
+    )
+    return _joined(per_subject, (remark,) if nuisance else ())
+
+
+def _joined(per_subject: Sequence[FloatArray], remarks: tuple[str, ...] = ()) -> Ceilings:
+    """Put estimates and draws of all subjects side by side, from arrays of shape (1 + n_draws, n_voxels)."""
+    value = np.concatenate([r[0] for r in per_subject])
+    return Ceilings(value, np.hstack([r[1:].astype(np.float32) for r in per_subject]), remarks=remarks)
 
 
 def _inter_subject(
     settings: Ceiling, target: Target, folds: Sequence[Fold], block_trs: int, rng: np.random.Generator
 ) -> Ceilings:
     n_subjects = int(target.subject.max()) + 1
-    total: FloatArray = np.zeros(())
+    total: list[FloatArray] = [np.zeros(())] * n_subjects
     for at, fold in enumerate(folds):
         weights = _weights(len(fold.test), "a held-out fold", settings, block_trs, rng)
         rows = target.per_fold[at][fold.test].astype(float)
         people = np.stack([rows[:, target.subject == number] for number in range(n_subjects)])
-        pairs = zip(people, others_mean(people), strict=True)
-        total = total + np.hstack([weighted_r(own, others, weights) for own, others in pairs])
-    r = total / len(folds)
-    return Ceilings(r[0], r[1:])
+        pairs = zip(total, people, others_mean(people), strict=True)
+        total = [so_far + weighted_r(own, others, weights) for so_far, own, others in pairs]
+    return _joined([one / len(folds) for one in total])
 
 
 def _cross_subject(
@@ -224,7 +236,7 @@ def _cross_subject(
         found = cross_subject_r(responses, fold, subsets, drawn, legacy=settings.legacy)
         total = [one + more for one, more in zip(total, found, strict=True)]
     value = np.full(len(target.subject), np.nan)
-    draws = np.full((settings.bootstraps, len(value)), np.nan)
+    draws = np.full((settings.bootstraps, len(value)), np.nan, np.float32)
     for number, (own, scores) in enumerate(zip(columns, total, strict=True)):
         r = scores / len(folds)
         if settings.extrapolate:

@@ -316,6 +316,7 @@ def known_ceilings(
         folds,
         spaces=voxels.spaces,
         kept={one.story: rows for one, rows in zip(recordings.stimuli, recordings.rows, strict=True)},
+        nuisance=experiment.encoder.nuisance,
         block_trs=experiment.scoring.block_trs,
         rng=experiment.rng("ceiling"),
     )

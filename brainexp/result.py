@@ -75,7 +75,7 @@ class Voxels:
 
     def ceiling_spread(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Standard error and 95 % interval of each ceiling, arrays of shape (n_voxels,), NaN where unknown."""
-        return spread(self.draws_of(np.arange(len(self.owner))))
+        return spread(np.empty((0, len(self.owner))) if self.ceiling_draws is None else self.ceiling_draws)
 
     def mean_ceiling_spread(self, at: IntArray) -> tuple[float, float, float]:
         """Standard error and 95 % interval of the mean ceiling of some columns."""

@@ -97,19 +97,15 @@ def quantiles(draws: FloatArray, at: Sequence[float]) -> FloatArray:
     array of shape (len(at), n_voxels)
         NaN where fewer than half of the draws are known, for those that are would not speak for the rest.
     """
-    found = np.full((len(at), draws.shape[1]), np.nan)
-    for first in range(0, draws.shape[1], VOXELS_AT_ONCE):
-        chunk = slice(first, first + VOXELS_AT_ONCE)
-        ordered = np.sort(draws[:, chunk].astype(float), axis=0)  # NaN comes last
-        n_known = np.isfinite(ordered).sum(axis=0)
-        enough = 2 * n_known >= max(len(ordered), 1)
-        for row, share in enumerate(at):
-            position = share * np.maximum(n_known - 1, 0)
-            below = np.floor(position).astype(int)
-            above = np.ceil(position).astype(int)
-            low, high = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (below, above))
-            found[row, chunk] = np.where(enough, low + (position - below) * (high - low), np.nan)
-    return found
+    ordered = np.sort(draws.astype(float), axis=0)  # NaN comes last
+    n_known = np.isfinite(ordered).sum(axis=0)
+    found = []
+    for share in at:
+        position = share * np.maximum(n_known - 1, 0)
+        below, above = np.floor(position).astype(int), np.ceil(position).astype(int)
+        low, high = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (below, above))
+        found.append(np.where(2 * n_known >= len(draws), low + (position - below) * (high - low), np.nan))
+    return np.stack(found)
 
 
 def spread(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -118,18 +114,22 @@ def spread(draws: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     Parameters
     ----------
     draws : array of shape (n_draws, n_voxels)
-        NaN where a draw gave no ceiling; NaN comes out where that is so in more than half of them, or draws are fewer than 2.
+        NaN where a draw gave no ceiling; where most of a voxel's are, or there are fewer than 2 draws, NaN comes out.
     """
-    if len(draws) < 2:
-        unknown = np.full(draws.shape[1], np.nan)
-        return unknown, unknown, unknown
-    low, high = quantiles(draws, INTERVAL)
-    known = np.isfinite(draws)
-    n_known = known.sum(axis=0)
-    mean = np.where(known, draws, 0.0).sum(axis=0) / np.maximum(n_known, 1)
-    squares = np.where(known, (draws - mean) ** 2, 0.0).sum(axis=0)
-    error = np.sqrt(squares / np.maximum(n_known - 1, 1))
-    return np.where(np.isfinite(low), error, np.nan), low, high
+    found = np.full((3, draws.shape[1]), np.nan)
+    if len(draws) > 1:
+        for first in range(0, draws.shape[1], VOXELS_AT_ONCE):
+            chunk = slice(first, first + VOXELS_AT_ONCE)
+            own = draws[:, chunk].astype(float)
+            found[1:, chunk] = quantiles(own, INTERVAL)
+            known = np.isfinite(own)
+            count = known.sum(axis=0)
+            mean = np.where(known, own, 0.0).sum(axis=0) / np.maximum(count, 1)
+            squares = np.where(known, (own - mean) ** 2, 0.0).sum(axis=0)
+            error = np.sqrt(squares / np.maximum(count - 1, 1))
+            found[0, chunk] = np.where(np.isfinite(found[1, chunk]), error, np.nan)
+    error, low, high = found
+    return error, low, high
 
 
 def basic_interval(estimate: float, draws: FloatArray) -> tuple[float, float]:

@@ -94,7 +94,7 @@ def cross_subject_r(
     if legacy:
         return _mean_of_single_sources(responses, fold, subsets, weights)
     kernels = [_source_kernel(values, fold) for values in responses]
-    found: list[list[FloatArray]] = [[] for _ in responses]
+    found: list[list[FloatArray]] = [[np.empty((0, len(weights), values.shape[1]))] for values in responses]
     for sources in subsets:
         kernel = np.mean([kernels[at] for at in sources], axis=0)
         targets = [at for at in range(len(responses)) if at not in sources]
@@ -102,8 +102,8 @@ def cross_subject_r(
         r = weighted_r(observed[fold.test], _pooled_prediction(kernel, observed, fold), weights)
         ends = np.cumsum([responses[at].shape[1] for at in targets])[:-1]
         for at, own in zip(targets, np.split(r, ends, axis=1), strict=True):
-            found[at].append(own)
-    return [np.stack(own) for own in found]
+            found[at].append(own[None])
+    return [np.concatenate(own) for own in found]
 
 
 def _source_kernel(values: FloatArray, fold: Fold) -> FloatArray:
@@ -150,7 +150,9 @@ def _mean_of_single_sources(
                 single[source, target] = weighted_r(
                     own[fold.test], across @ cho_solve(factor, own[fold.train]), weights
                 )
-    return [
-        np.stack([np.mean([single[source, target] for source in one], axis=0) for one in subsets if target not in one])
-        for target in everyone
-    ]
+    found: list[list[FloatArray]] = [[np.empty((0, len(weights), values.shape[1]))] for values in responses]
+    for sources in subsets:
+        for target in everyone:
+            if target not in sources:
+                found[target].append(np.mean([single[source, target] for source in sources], axis=0)[None])
+    return [np.concatenate(own) for own in found]

@@ -223,7 +223,7 @@ def split_half_reliability(repeats: FloatArray) -> FloatArray:
             for first in range(0, repeats.shape[2], VOXELS_AT_ONCE)
         ]
     )
-    reliability: FloatArray = 2 * c / (1 + c)
+    reliability: FloatArray = 2 * c / np.where(c > -1, 1 + c, np.nan)
     return reliability
 
 
@@ -241,10 +241,11 @@ def ncsnr(repeats: FloatArray) -> FloatArray:
     Returns
     -------
     array of shape (n_voxels,)
-        0 where the variance of the noise exceeds all variance.
+        0 where no variance is left for the signal, infinite where repeats are alike.
     """
     share = np.maximum(signal_share_draws(repeats, "ncsnr")[0], 0.0)
-    ratio: FloatArray = np.sqrt(share / (1 - share))
+    with np.errstate(divide="ignore"):
+        ratio: FloatArray = np.sqrt(share / (1 - share))
     return ratio
 
 
