@@ -105,7 +105,8 @@ class Ceiling:
     legacy : bool
         For ``cross_subject``: the mean of single-source r with penalty 1, as published, else one regression on all.
     subsets : int
-        For ``extrapolate``: subsets of one size from which a subject is predicted, at most about this many.
+        For ``extrapolate``: subsets of one size from which a subject is predicted, at most about this many. Each takes about
+        as long as one layer of a model.
     """
 
     method: Literal[
@@ -122,7 +123,7 @@ class Ceiling:
     bootstraps: int = 200
     extrapolate: bool = False
     legacy: bool = False
-    subsets: int = 20
+    subsets: int = 10
 
     def __post_init__(self) -> None:
         if self.averaged < 1 or self.subsets < 1:

@@ -222,7 +222,7 @@ def test_it_is_refused_before_work_starts(experiment, monkeypatch):
     ("options", "words"),
     [
         ({"bootstraps": 1}, "ceiling: bootstraps must be 0 for none, or at least 2, got 1"),
-        ({"averaged": 0}, "ceiling: averaged and subsets must be at least 1, got 0 and 20"),
+        ({"averaged": 0}, "ceiling: averaged and subsets must be at least 1, got 0 and 10"),
         ({"legacy": True}, "ceiling: extrapolate and legacy belong to method=cross_subject, but method is dataset"),
     ],
 )

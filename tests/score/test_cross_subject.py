@@ -5,7 +5,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from brainexp.align.fold import folds_of_runs
 from brainexp.score.ceiling import cross_subject_r, source_subsets
-from brainexp.score.ceiling.cross_subject import ALPHAS, _pooled_prediction, _source_kernel
+from brainexp.score.ceiling.cross_subject import ALPHAS, MOST_SIZES, _pooled_prediction, _source_kernel
 
 FOLD = folds_of_runs([60] * 4, 4)[1]
 
@@ -141,9 +141,17 @@ def test_few_subjects_give_all_subsets_and_many_give_equally_many_to_each():
     rng = np.random.default_rng(0)
 
     assert len(source_subsets(4, 100, rng)) == 4 + 6 + 4
-    some = source_subsets(10, 20, rng)
+    some = source_subsets(9, 20, rng)
     assert len(set(some)) == len(some)
-    for size in range(1, 10):
-        serving = [sum(len(one) == size and at not in one for one in some) for at in range(10)]
+    for size in range(1, 9):
+        serving = [sum(len(one) == size and at not in one for one in some) for at in range(9)]
         assert len(set(serving)) == 1
-        assert serving[0] == 9 if size in (1, 8) else 1 if size == 9 else 20 <= serving[0] <= 40
+        assert serving[0] == {1: 8, 7: 8, 8: 1}.get(size, serving[0])
+        assert size in (1, 7, 8) or 20 <= serving[0] <= 40
+
+
+def test_of_many_sizes_some_are_taken_from_one_to_all_but_one():
+    sizes = sorted({len(one) for one in source_subsets(27, 3, np.random.default_rng(0))})
+
+    assert len(sizes) == MOST_SIZES
+    assert (sizes[0], sizes[-1]) == (1, 26)

@@ -15,13 +15,16 @@ from brainexp.score.ceiling.bootstrap import weighted_r
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-4, 4, 9))
 #: Penalty of the published recipe, the default of scikit-learn's KernelRidge.
 LEGACY_ALPHA = 1.0
+#: Different sizes of subsets at most: a curve of two parameters needs no more.
+MOST_SIZES = 8
 #: Bounds the memory that himalaya needs for all penalties.
 VOXELS_AT_ONCE = 2000
 
 
 def source_subsets(n_subjects: int, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Sets of subjects to predict the others from, of all sizes from one to all but one.
+    """Sets of subjects to predict the others from, of sizes from one to all but one.
 
+    All sizes where there are up to `MOST_SIZES`, else so many, closer to each other where they are small.
     Where there are more than ``most`` sets of a size, some are drawn, each with its rotations (everyone's number moved on by
     the same amount), so that each subject is predicted from equally many sets.
 
@@ -39,7 +42,8 @@ def source_subsets(n_subjects: int, most: int, rng: np.random.Generator) -> list
         Smaller sets first.
     """
     found: list[tuple[int, ...]] = []
-    for size in range(1, n_subjects):
+    sizes = np.unique(np.geomspace(1, n_subjects - 1, MOST_SIZES).round().astype(int))
+    for size in range(1, n_subjects) if n_subjects - 1 <= MOST_SIZES else sizes.tolist():
         if comb(n_subjects - 1, size) <= most:
             found += combinations(range(n_subjects), size)
             continue
