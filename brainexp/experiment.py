@@ -17,6 +17,7 @@ import numpy as np
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
 from brainexp.compression.cost import cost
 from brainexp.containers import Design, FloatArray, Fold, Stimulus
@@ -43,7 +44,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Partitioning, Scoring, Split
+from brainexp.settings import Align, Ceiling, Partitioning, Scoring, Split
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Experiment:
     align: Align = field(default_factory=Align)
     split: Split = field(default_factory=Split)
     scoring: Scoring = field(default_factory=Scoring)
+    ceiling: Ceiling = field(default_factory=Ceiling)
     baselines: tuple[str, ...] = ()
     partition: Partitioning = field(default_factory=lambda: Partitioning(spaces=()))
     readout: bool = False
@@ -80,6 +82,7 @@ class Experiment:
             align=validated(Align, config["align"], "align"),
             split=validated(Split, config["split"], "split"),
             scoring=validated(Scoring, config["scoring"], "scoring"),
+            ceiling=validated(Ceiling, config["ceiling"], "ceiling"),
             baselines=tuple(config["baselines"]),
             partition=validated(Partitioning, config["partition"], "partition"),
             readout=config["readout"] is not None,
@@ -120,6 +123,10 @@ def run(experiment: Experiment) -> Result:
         if experiment.scoring.shuffle == "circular_shift":
             require_shiftable([len(fold.test) for fold in folds], experiment.scoring.block_trs)
         target, voxels = to_predict(experiment, recordings, folds)
+
+    with watch.stage("ceiling"):
+        known = known_ceilings(experiment, recordings, folds, target, voxels)
+        voxels = with_ceilings(experiment, voxels, known)
 
     with watch.stage("features"):
         features, facts = word_features(experiment, experiment.model, recordings.stimuli)
@@ -163,6 +170,7 @@ def run(experiment: Experiment) -> Result:
         voxels,
         metrics={
             **facts,
+            **known.metrics,
             **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
             **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},
             "memory/peak_bytes": peak_memory_bytes(),
@@ -171,7 +179,7 @@ def run(experiment: Experiment) -> Result:
         parts=parts,
         legacy=experiment.partition.legacy,
         readouts=dict(zip(voxels.subjects, readouts, strict=True)) if readouts else {},
-        remarks=experiment.encoder.remarks(scored.penalty[..., target.scorable]),
+        remarks=(*known.remarks, *experiment.encoder.remarks(scored.penalty[..., target.scorable])),
         fdr=experiment.scoring.fdr,
     )
     return compared(result, experiment.scoring, experiment.rng("comparisons"))
@@ -189,6 +197,9 @@ def require_possible(experiment: Experiment) -> None:
         )
     experiment.model.require_ready()
     experiment.dataset.chosen_subjects()
+    objection = ceiling_objection(experiment.ceiling, experiment.dataset)
+    if objection is not None:
+        raise ConfigError(objection)
 
 
 def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None:
@@ -236,12 +247,15 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
             "every voxel has NaN or is constant in a held-out block. Check the responses, or lower split.folds."
         )
     subjects = tuple(recordings.responses)
+    declared = experiment.ceiling.method == "dataset"
     owner = np.repeat(np.arange(len(subjects)), [values.shape[1] for values in recordings.responses.values()])
     voxels = Voxels(
         subjects=subjects,
         spaces={subject: experiment.dataset.space(subject) for subject in subjects},
         owner=owner,
-        ceiling=np.concatenate([experiment.dataset.ceiling(subject) for subject in subjects]),
+        ceiling=np.concatenate([experiment.dataset.ceiling(subject) for subject in subjects])
+        if declared
+        else np.full(len(owner), np.nan),
         ceiling_floor=experiment.scoring.ceiling_floor,
     )
     values = np.hstack(list(recordings.responses.values()))[:, scorable]
@@ -249,6 +263,32 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
     nuisance = [recordings.nuisance_rows(removed, subject) for subject in subjects] if removed else []
     columns = np.concatenate([np.arange(own.shape[1]) for own in recordings.responses.values()])
     return Target(values, owner[scorable], columns[scorable], scorable, nuisance), voxels
+
+
+def known_ceilings(
+    experiment: Experiment, recordings: Recordings, folds: Sequence[Fold], target: Target, voxels: Voxels
+) -> Ceilings:
+    """Estimate the ceilings as the config says; the dataset's own are in ``voxels`` already."""
+    if experiment.ceiling.method == "dataset":
+        return Ceilings(voxels.ceiling, np.empty((0, len(voxels.ceiling))))
+    return estimated_ceilings(
+        experiment.ceiling,
+        experiment.dataset,
+        target,
+        folds,
+        spaces=voxels.spaces,
+        kept={one.story: rows for one, rows in zip(recordings.stimuli, recordings.rows, strict=True)},
+        nuisance=experiment.encoder.nuisance,
+        block_trs=experiment.scoring.block_trs,
+        rng=experiment.rng("ceiling"),
+    )
+
+
+def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Voxels:
+    """Put ceilings beside the voxels, and draw subjects anew as often as ceilings, for the intervals of normalised scores."""
+    n_subjects = len(voxels.subjects)
+    drawn = experiment.rng("subjects").integers(n_subjects, size=(experiment.ceiling.bootstraps, n_subjects))
+    return replace(voxels, ceiling=known.value, ceiling_draws=known.draws, subject_draws=drawn)
 
 
 def word_features(

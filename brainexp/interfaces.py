@@ -52,6 +52,22 @@ class Dataset(Protocol):
         """How the columns of a subject's responses sit in the brain."""
 
 
+@runtime_checkable
+class Repeated(Protocol):
+    """A dataset in which some story was presented several times: the source of ceilings from repeats."""
+
+    def repeats(self, subject: str) -> Mapping[str, FloatArray]:
+        """All recordings of repeated stories, by story, arrays of shape (n_repeats, n_trs, n_voxels), untrimmed."""
+
+
+@runtime_checkable
+class SignalToNoise(Protocol):
+    """A dataset that publishes the ratio of signal to noise of each voxel, as the Natural Scenes Dataset does."""
+
+    def ncsnr(self, subject: str) -> FloatArray:
+        """Standard deviation of the signal over that of the noise of one recording, array of shape (n_voxels,)."""
+
+
 @dataclass(frozen=True)
 class RenderedText:
     """A text as the model sees it, and where the stimulus' words begin in it (a character offset)."""

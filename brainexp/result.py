@@ -12,7 +12,7 @@ from brainexp.containers import FloatArray, IntArray, Space
 from brainexp.evaluation import Evaluation, Target
 from brainexp.partition import Partition
 from brainexp.readout import Readout
-from brainexp.score.ceiling import normalised
+from brainexp.score.ceiling import basic_interval, normalised, ratio_of_means, spread
 from brainexp.score.permutation import false_discovery_q
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ SCORE_COLUMNS = (
     "r2",
     "validation_r",
     "ceiling",
+    "n_normalised",
+    "r_norm_ratio_of_means",
+    "ceiling_se",
+    "ceiling_low",
+    "ceiling_high",
 )
 
 
@@ -54,6 +59,10 @@ class Voxels:
         Best r that the noise allows.
     ceiling_floor : float
         Below it r is not normalised.
+    ceiling_draws : array of shape (n_draws, n_voxels), optional
+        The ceiling with its data drawn anew; none where its uncertainty is unknown.
+    subject_draws : array of int of shape (n_draws, n_subjects), optional
+        Indices of subjects drawn with replacement; none where nothing shall be drawn.
     """
 
     subjects: tuple[str, ...]
@@ -61,18 +70,32 @@ class Voxels:
     owner: np.ndarray[tuple[int], np.dtype[np.intp]]
     ceiling: FloatArray
     ceiling_floor: float
-
-    def groups(self) -> Iterator[tuple[str, str, IntArray]]:
-        """Subject, ROI and columns of every group of voxels that is averaged, all voxels of a subject last."""
-        for number, subject in enumerate(self.subjects):
-            first = int(np.flatnonzero(self.owner == number)[0])
-            space = self.spaces[subject]
-            for roi, columns in {**space.rois, ALL_VOXELS: np.arange(space.n_voxels)}.items():
-                yield subject, roi, first + columns
+    ceiling_draws: FloatArray | None = None
+    subject_draws: IntArray | None = None
 
     def normalised(self, r: FloatArray) -> FloatArray:
         """Divide r by the ceiling, array of shape (n_voxels,)."""
         return normalised(r, self.ceiling, self.ceiling_floor)
+
+    def ceiling_spread(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Standard error and 95 % interval of each ceiling, arrays of shape (n_voxels,), NaN where unknown."""
+        return spread(np.empty((0, len(self.owner))) if self.ceiling_draws is None else self.ceiling_draws)
+
+    def mean_ceiling_spread(self, at: IntArray) -> tuple[float, float, float]:
+        """Standard error and 95 % interval of the mean ceiling of some columns."""
+        draws = _row_means(self.draws_of(at))
+        return float(spread(draws[:, None])[0][0]), *basic_interval(_mean(self.ceiling[at]), draws)
+
+    def roi_columns(self) -> Iterator[tuple[int, str, IntArray]]:
+        """Yield the number of each subject, the name of each of its ROIs and the columns of that, all voxels last."""
+        for number, subject in enumerate(self.subjects):
+            own = np.flatnonzero(self.owner == number)
+            yield from ((number, roi, own[columns]) for roi, columns in self.spaces[subject].rois.items())
+            yield number, ALL_VOXELS, own
+
+    def draws_of(self, at: IntArray) -> FloatArray:
+        """Draws of the ceilings of some columns, array of shape (n_draws, len(at)); no rows where there are none."""
+        return np.empty((0, len(at))) if self.ceiling_draws is None else self.ceiling_draws[:, at]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +153,7 @@ def summarised(
     scores = pd.concat([score_table(name, one, voxels) for name, one in evaluations.items()], ignore_index=True)
     q = np.concatenate([false_discovery_q(p[voxels.owner == number], fdr) for number in range(len(voxels.subjects))])
     n_unscored = int((~target.scorable).sum())
+    error, low, high = voxels.ceiling_spread()
     told = [f"{n_unscored} of {len(p)} voxels have NaN or are constant, and are not scored."] if n_unscored else []
     shares = variance_shares(parts, voxels, legacy=legacy) if parts is not None else {}
     tables = {"partition": variance_table(shares, voxels)} if shares else {}
@@ -137,6 +161,8 @@ def summarised(
         metrics={
             **alignment_metrics(scores),
             **(variance_metrics(tables["partition"]) if tables else {}),
+            **normalised_intervals(scored.r, voxels),
+            "alignment/below_ceiling_floor": float(np.isnan(voxels.normalised(np.ones(len(p)))[target.scorable]).sum()),
             "alignment/significant_fraction": float((q[target.scorable] < 0.05).mean()),
             "alignment/scored_voxels": float(target.scorable.sum()),
             "alignment/unscored_voxels": float(n_unscored),
@@ -150,6 +176,9 @@ def summarised(
             "r": scored.r,
             "r2": scored.r2,
             "ceiling": voxels.ceiling,
+            "ceiling_se": error,
+            "ceiling_low": low,
+            "ceiling_high": high,
             "r_norm": voxels.normalised(scored.r),
             "p": p,
             "q": q,
@@ -187,11 +216,17 @@ def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataF
     by_layer = list(zip(evaluation.test_r, evaluation.test_r2, evaluation.validation_r, strict=True))
     chosen_validation = np.take_along_axis(evaluation.validation_r, evaluation.layer, axis=0).mean(axis=0)
     settings = [*enumerate(by_layer), (pd.NA, (evaluation.r, evaluation.r2, chosen_validation))]
+    places = [(*place, voxels.mean_ceiling_spread(place[2])) for place in voxels.roi_columns()]
     for layer, (r, r2, validation_r) in settings:
         r_norm = voxels.normalised(r)
-        for subject, roi, at in voxels.groups():
+        for number, roi, at, ceiling_spread in places:
+            counts = (len(at), int(np.isfinite(r[at]).sum()))
             means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
-            rows.append((source, subject, layer, roi, len(at), int(np.isfinite(r[at]).sum()), *means))
+            ratio = float(ratio_of_means(r[at], voxels.ceiling[at], voxels.ceiling_floor))
+            n_normalised = int(np.isfinite(r_norm[at]).sum())
+            rows.append(
+                (source, voxels.subjects[number], layer, roi, *counts, *means, n_normalised, ratio, *ceiling_spread)
+            )
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
 
@@ -205,7 +240,7 @@ def alignment_metrics(scores: pd.DataFrame) -> dict[str, float]:
     for (source, roi), rows in chosen.groupby(["source", "roi"], sort=False):
         group = "alignment" if source == "model" else f"baseline/{source}"
         prefix = group if roi == ALL_VOXELS else f"{group}/{roi}"
-        for measure in ("r", "r_norm", "r2"):
+        for measure in ("r", "r_norm", "r_norm_ratio_of_means", "r2"):
             metrics[f"{prefix}/{measure}"] = _mean(rows[measure].to_numpy())
         if source == "model":
             metrics[f"{prefix}/ceiling"] = _mean(rows["ceiling"].to_numpy())
@@ -223,8 +258,8 @@ def variance_table(shares: Mapping[str, FloatArray], voxels: Voxels) -> pd.DataF
     import pandas as pd
 
     rows = [
-        (subject, roi, name, _mean(values[at]))
-        for subject, roi, at in voxels.groups()
+        (voxels.subjects[number], roi, name, _mean(values[at]))
+        for number, roi, at in voxels.roi_columns()
         for name, values in shares.items()
     ]
     return pd.DataFrame(rows, columns=["subject", "roi", "share", "value"])
@@ -236,6 +271,59 @@ def variance_metrics(table: pd.DataFrame) -> dict[str, float]:
     for (share, roi), rows in table.groupby(["share", "roi"], sort=False):
         metrics[f"partition/{share}" if roi == ALL_VOXELS else f"partition/{roi}/{share}"] = float(rows["value"].mean())
     return metrics
+
+
+def normalised_intervals(r: FloatArray, voxels: Voxels) -> dict[str, float]:
+    """95 % intervals of normalised r: ``alignment/<ROI>/r_norm_low``, ``…_high`` and those of the ratio of means.
+
+    In draw i subjects are drawn with replacement, each with draw i of its ceilings, so that what is common to the ceilings
+    of all subjects stays so. The floor is applied to the drawn ceilings anew. r itself stays as it is: its own uncertainty
+    enters by the differences between subjects only, and not at all where there is one subject. Where ceilings have no draws,
+    subjects alone are drawn.
+
+    See `basic_interval`. With few subjects it is too narrow, as a standard deviation is without the factor of n / (n - 1): in
+    simulations it covers the truth in 92 % of cases with twelve subjects, 90 % with eight and 81 % with four.
+
+    Parameters
+    ----------
+    r : array of shape (n_voxels,)
+    voxels : Voxels
+        Where the columns lie, and what is drawn.
+
+    Returns
+    -------
+    dict of str to float
+        NaN where nothing is drawn.
+    """
+    ratios: dict[str, FloatArray] = {}
+    for number, roi, at in voxels.roi_columns():
+        ceiling = np.vstack([voxels.ceiling[at], voxels.draws_of(at)])
+        both = ratios.setdefault(roi, np.full((2, len(ceiling), len(voxels.subjects)), np.nan))
+        both[0, :, number] = _row_means(normalised(r[at], ceiling, voxels.ceiling_floor))
+        both[1, :, number] = ratio_of_means(r[at], ceiling, voxels.ceiling_floor)
+    found: dict[str, float] = {}
+    for roi, both in ratios.items():
+        prefix = "alignment" if roi == ALL_VOXELS else f"alignment/{roi}"
+        for measure, (estimate, *draws) in zip(("r_norm", "r_norm_ratio_of_means"), both, strict=True):
+            drawn = _drawn_subjects(np.stack(draws or [estimate]), voxels.subject_draws)
+            low, high = basic_interval(_mean(estimate), drawn)
+            found |= {f"{prefix}/{measure}_low": low, f"{prefix}/{measure}_high": high}
+    return found
+
+
+def _drawn_subjects(values: FloatArray, subject_draws: IntArray | None) -> FloatArray:
+    """Means over drawn subjects of an array of shape (n_draws or 1, n_subjects), array of shape (n_draws,)."""
+    if subject_draws is None or values.shape == (1, 1):  # nothing varies
+        return np.empty(0)
+    return _row_means(np.take_along_axis(np.broadcast_to(values, subject_draws.shape), subject_draws, axis=1))
+
+
+def _row_means(values: FloatArray) -> FloatArray:
+    """Mean of the known values of each row, NaN where none is known."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    means: FloatArray = np.where(known, values, 0.0).sum(axis=-1) / np.where(count > 0, count, np.nan)
+    return means
 
 
 def layer_curves(scores: pd.DataFrame) -> dict[str, list[float]]:

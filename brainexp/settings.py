@@ -138,6 +138,60 @@ class Partitioning:
             raise ConfigError(f"partition: n_shares must be at least 1, got {self.n_shares}")
 
 
+@dataclass(frozen=True)
+class Ceiling:
+    """Where the ceiling comes from; voxels below ``scoring.ceiling_floor`` are not normalised.
+
+    Parameters
+    ----------
+    method : str
+        ``dataset``: what the dataset declares, without uncertainty. ``none``: no ceiling. From repeats of a story:
+        ``repeats`` (CC_max of Schoppe et al. 2016), ``explainable_variance``, ``split_half`` or ``ncsnr`` (the dataset's own
+        where it publishes one). From the analysed subjects: ``inter_subject``, r with the mean of the others, and
+        ``cross_subject``, r of a regression on the others' voxels.
+    averaged : int
+        Of how many recordings the dataset's responses are the mean; for ceilings from repeats.
+    bootstraps : int
+        Draws for standard errors and intervals; 0 for none. Blocks of ``scoring.block_trs`` are drawn.
+    extrapolate : bool
+        For ``cross_subject``: fit a plateau over the number of subjects, else predict from all others.
+    legacy : bool
+        For ``cross_subject``: the mean of single-source r with penalty 1, as published, else one regression on all.
+    subsets : int
+        For ``extrapolate``: subsets of one size from which a subject is predicted, at most about this many. Each takes about
+        as long as one layer of a model.
+    """
+
+    method: Literal[
+        "dataset",
+        "none",
+        "repeats",
+        "explainable_variance",
+        "split_half",
+        "inter_subject",
+        "cross_subject",
+        "ncsnr",
+    ] = "dataset"
+    averaged: int = 1
+    bootstraps: int = 200
+    extrapolate: bool = False
+    legacy: bool = False
+    subsets: int = 10
+
+    def __post_init__(self) -> None:
+        if self.averaged < 1 or self.subsets < 1:
+            raise ConfigError(
+                f"ceiling: averaged and subsets must be at least 1, got {self.averaged} and {self.subsets}"
+            )
+        if self.bootstraps < 0 or self.bootstraps == 1:
+            raise ConfigError(f"ceiling: bootstraps must be 0 for none, or at least 2, got {self.bootstraps}")
+        if (self.extrapolate or self.legacy) and self.method != "cross_subject":
+            raise ConfigError(
+                f"ceiling: extrapolate and legacy belong to method=cross_subject, but method is {self.method}. Leave them "
+                "out, or give ceiling.method=cross_subject."
+            )
+
+
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every option of a config with its dotted name, such as ``("model.path", "gpt2")``."""
     for key, value in config.items():

@@ -1,10 +1,20 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from brainexp.containers import Space
 from brainexp.evaluation import Evaluation
-from brainexp.result import SCORE_COLUMNS, Voxels, alignment_metrics, chosen_layers, layer_curves, score_table
+from brainexp.result import (
+    SCORE_COLUMNS,
+    Voxels,
+    alignment_metrics,
+    chosen_layers,
+    layer_curves,
+    normalised_intervals,
+    score_table,
+)
 
 #: Two voxels of Ada, four of Bob; Bob's first is unscorable, Ada's second and Bob's last have hardly a ceiling.
 TEST_R = np.array([[0.1, 0.3, np.nan, 0.2, 0.4, 0.6], [0.5, 0.7, np.nan, 0.0, -0.2, 0.2]])
@@ -124,7 +134,7 @@ def test_metrics_name_the_roi_and_the_baseline(evaluation, voxels):
 
     metrics = alignment_metrics(table)
 
-    measures = ("r", "r_norm", "r2", "r_se")
+    measures = ("r", "r_norm", "r_norm_ratio_of_means", "r2", "r_se")
     prefixes = [f"{group}{roi}" for group in ("alignment", "baseline/word_rate") for roi in ("", "/A1", "/IFG")]
     ceilings = {f"alignment{roi}/ceiling" for roi in ("", "/A1", "/IFG")}  # one per voxel, whatever predicts it
     assert set(metrics) == {f"{prefix}/{measure}" for prefix in prefixes for measure in measures} | ceilings
@@ -133,7 +143,8 @@ def test_metrics_name_the_roi_and_the_baseline(evaluation, voxels):
 
 def test_a_subject_without_a_scored_voxel_is_left_out_of_mean_and_standard_error_alike():
     rows = [
-        ("model", name, pd.NA, "all", 1, 1, r, r, r, r, 1.0) for name, r in zip("abc", (0.2, 0.4, np.nan), strict=True)
+        ("model", name, pd.NA, "all", 1, 1, r, r, r, r, 1.0, 1, r, 0.1, 0.9, 1.1)
+        for name, r in zip("abc", (0.2, 0.4, np.nan), strict=True)
     ]
     table = pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
@@ -180,3 +191,94 @@ def test_voxels_normalise_by_the_ceiling_of_their_own(voxels):
     found = voxels.normalised(np.full(6, 0.2))
 
     np.testing.assert_allclose(found, [0.4, np.nan, 0.25, 0.5, 0.25, np.nan])
+
+
+def test_ratio_of_means_and_the_number_of_normalised_voxels_leave_out_voxels_under_the_floor(evaluation, voxels):
+    found = row(score_table("model", evaluation, voxels), "bob", None, "all")
+
+    assert found.n_normalised == 2
+    assert found.r_norm_ratio_of_means == pytest.approx((0.2 + 0.4) / (0.4 + 0.8))
+    assert row(score_table("model", evaluation, voxels), "ada", None, "IFG").n_normalised == 0
+    assert np.isnan(row(score_table("model", evaluation, voxels), "ada", None, "IFG").r_norm_ratio_of_means)
+
+
+def drawn(voxels: Voxels, ceilings: np.ndarray | None, n_draws: int = 500) -> Voxels:
+    subjects = np.random.default_rng(0).integers(len(voxels.subjects), size=(n_draws, len(voxels.subjects)))
+    return dataclasses.replace(voxels, ceiling_draws=ceilings, subject_draws=subjects)
+
+
+def test_without_draws_there_is_no_interval(evaluation, voxels):
+    found = normalised_intervals(CHOSEN_R, voxels)
+
+    ends = [f"r_norm{kind}_{end}" for kind in ("", "_ratio_of_means") for end in ("low", "high")]
+    assert set(found) == {f"alignment/{roi}{end}" for roi in ("", "A1/", "IFG/") for end in ends}
+    assert np.isnan(list(found.values())).all()
+    assert np.isnan(row(score_table("model", evaluation, voxels), "bob", None, "all").ceiling_se)
+
+
+def test_where_ceilings_are_certain_subjects_alone_make_the_interval(voxels):
+    found = normalised_intervals(CHOSEN_R, drawn(voxels, None))
+
+    # Ada has 1, Bob 0.5; drawn with replacement their mean lies between.
+    assert found["alignment/r_norm_low"] == pytest.approx(0.5)
+    assert found["alignment/r_norm_high"] == pytest.approx(1.0)
+
+
+def test_subjects_and_ceilings_are_drawn_together(voxels):
+    rng = np.random.default_rng(1)
+    common = np.repeat(CEILING[None] * (1 + 0.1 * rng.standard_normal((500, 1))), 1, axis=0)
+    both = drawn(voxels, common)
+    by_hand = []
+    for ceiling, subjects in zip(both.ceiling_draws, both.subject_draws, strict=True):
+        usable = np.where(ceiling >= 0.05, ceiling, np.nan)
+        per_subject = [np.nanmean((CHOSEN_R / usable)[voxels.owner == number]) for number in (0, 1)]
+        by_hand.append(np.mean([per_subject[number] for number in subjects]))
+    above, below = np.quantile(by_hand, [0.025, 0.975])
+
+    found = normalised_intervals(CHOSEN_R, both)
+
+    assert found["alignment/r_norm_low"] == pytest.approx(2 * 0.75 - below)
+    assert found["alignment/r_norm_high"] == pytest.approx(2 * 0.75 - above)
+
+
+def test_one_subject_has_an_interval_only_where_ceilings_are_drawn(voxels):
+    ada = Voxels(("ada",), {"ada": voxels.spaces["ada"]}, np.zeros(2, dtype=int), CEILING[:2], 0.05)
+    draws = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((500, 2))
+
+    assert np.isnan(normalised_intervals(CHOSEN_R[:2], drawn(ada, None))["alignment/r_norm_low"])
+    found = normalised_intervals(CHOSEN_R[:2], drawn(ada, draws))
+    assert 0.6 < found["alignment/A1/r_norm_low"] < 1.0 < found["alignment/A1/r_norm_high"] < 1.4
+
+
+def test_the_spread_of_a_regions_mean_ceiling_is_that_of_the_mean_of_its_voxels(evaluation, voxels):
+    rng = np.random.default_rng(2)
+    alone = drawn(voxels, 0.5 + 0.1 * rng.standard_normal((500, 6)))
+
+    found = row(score_table("model", evaluation, alone), "bob", None, "all")
+
+    assert found.ceiling_se == pytest.approx(alone.ceiling_draws[:, 2:].mean(axis=1).std(ddof=1))
+    assert found.ceiling_se == pytest.approx(0.1 / 2, rel=0.1)
+    assert found.ceiling_low < found.ceiling_high
+
+
+def test_intervals_of_normalised_r_cover_the_truth():
+    """Twelve subjects with 30 voxels of one true ceiling, of which r reaches 0.4 on average, people differing."""
+    covered = {"r_norm": [], "r_norm_ratio_of_means": []}
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        owner = np.repeat(np.arange(12), 30)
+        truth = rng.uniform(0.3, 0.7, 360)
+        # one noise of the estimate, and on it the noise of the draws
+        ceiling = truth + 0.06 * rng.standard_normal(360)
+        draws = ceiling + 0.06 * rng.standard_normal((200, 360))
+        r = truth * (0.4 + 0.1 * rng.standard_normal(12))[owner] + 0.05 * rng.standard_normal(360)
+        names = tuple(f"s{at}" for at in range(12))
+        one = Voxels(
+            names, {name: space(30) for name in names}, owner, ceiling, 0.05, draws, rng.integers(12, size=(200, 12))
+        )
+        found = normalised_intervals(r, one)
+        for measure, hits in covered.items():
+            hits.append(found[f"alignment/{measure}_low"] <= 0.4 <= found[f"alignment/{measure}_high"])
+
+    assert 0.85 < np.mean(covered["r_norm"]) < 0.99
+    assert 0.85 < np.mean(covered["r_norm_ratio_of_means"]) < 0.99

@@ -84,6 +84,8 @@ class Passage:
         Who is analysed: "p1" to "pN".
     explainable : float
         Share of a responding voxel's variance that is signal, between 0 and 1; the ceiling is its square root.
+    n_repeats : int
+        Recordings of each fable that `repeats` returns.
     seed : int
         Seed of the noise.
     trim_start_s, trim_stop_s : float
@@ -93,13 +95,15 @@ class Passage:
     n_subjects: int = 4
     subjects: str | tuple[str, ...] = "all"
     explainable: float = 0.5
+    n_repeats: int = 4
     seed: int = 0
     trim_start_s: float = 15.0
     trim_stop_s: float = 6.0
 
     def __post_init__(self) -> None:
-        if self.n_subjects < 1:
-            raise ConfigError(f"dataset 'passage': n_subjects must be at least 1, got {self.n_subjects}")
+        for name in ("n_subjects", "n_repeats"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"dataset 'passage': {name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.explainable < 1:
             raise ConfigError(f"dataset 'passage': explainable must lie in [0, 1), got {self.explainable}")
 
@@ -127,8 +131,21 @@ class Passage:
 
     def responses(self, subject: str) -> tuple[Responses, ...]:
         """Return one simulated person's responses to every fable."""
-        rng = np.random.default_rng([self.seed, self.facts().subjects.index(subject)])
-        return tuple(self._response(subject, stimulus, rng) for stimulus in self._stories)
+        return tuple(
+            Responses(subject=subject, story=stimulus.story, values=values, clock=_clock(stimulus))
+            for stimulus, values in zip(self._stories, self._take(subject, 0), strict=True)
+        )
+
+    def repeats(self, subject: str) -> dict[str, FloatArray]:
+        """Return `n_repeats` recordings of every fable, the first of which is that of `responses`.
+
+        Returns
+        -------
+        dict of str to array of shape (n_repeats, n_trs, n_voxels)
+            By story.
+        """
+        takes = [self._take(subject, take) for take in range(self.n_repeats)]
+        return {stimulus.story: np.stack(runs) for stimulus, *runs in zip(self._stories, *takes, strict=True)}
 
     def ceiling(self, subject: str) -> FloatArray:
         """Return the planted ceiling, array of shape (n_voxels,); 0 where nothing was planted."""
@@ -191,18 +208,19 @@ class Passage:
             for story, signal in raw.items()
         }
 
-    def _response(self, subject: str, stimulus: Stimulus, rng: np.random.Generator) -> Responses:
-        clock = _clock(stimulus)
-        noise = autoregressive(clock.n_trs, len(self._region), AUTOREGRESSION, rng)
-        signals = {"nothing": np.zeros(clock.n_trs), **self._signals[stimulus.story]}
+    def _take(self, subject: str, take: int) -> list[FloatArray]:
+        """One recording of every fable."""
+        person = self.facts().subjects.index(subject)
+        rng = np.random.default_rng([self.seed, person, take] if take else [self.seed, person])
+        return [self._recorded(stimulus, rng) for stimulus in self._stories]
+
+    def _recorded(self, stimulus: Stimulus, rng: np.random.Generator) -> FloatArray:
+        n_trs = _clock(stimulus).n_trs
+        noise = autoregressive(n_trs, len(self._region), AUTOREGRESSION, rng)
+        signals = {"nothing": np.zeros(n_trs), **self._signals[stimulus.story]}
         planted = np.column_stack([signals[target] for target in self._targets])
         weight = np.where(planted.any(axis=0), self.explainable, 0.0)
-        return Responses(
-            subject=subject,
-            story=stimulus.story,
-            values=np.sqrt(weight) * planted + np.sqrt(1 - weight) * noise,
-            clock=clock,
-        )
+        return np.asarray(np.sqrt(weight) * planted + np.sqrt(1 - weight) * noise)
 
 
 def _timed(story: str, words: tuple[str, ...]) -> Stimulus:

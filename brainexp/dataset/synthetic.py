@@ -154,15 +154,16 @@ class Synthetic:
             for run, values in enumerate(self._recorded(person, first_takes))
         )
 
-    def repeats(self, subject: str) -> FloatArray:
+    def repeats(self, subject: str) -> dict[str, FloatArray]:
         """Return `n_repeats` recordings of the last story, the first of which is that of `responses`.
 
         Returns
         -------
-        array of shape (n_repeats, n_trs, n_voxels), float32
+        dict of str to array of shape (n_repeats, n_trs, n_voxels), float32
+            By story, one entry.
         """
         takes = [(self.n_stories - 1, take) for take in range(self.n_repeats)]
-        return np.stack(self._recorded(self._names.index(subject), takes))
+        return {self._stimuli[-1].story: np.stack(self._recorded(self._names.index(subject), takes))}
 
     def signals(self, subject: str) -> tuple[FloatArray, ...]:
         """Return what would be recorded without noise, by story, arrays of shape (n_trs, n_voxels)."""
@@ -202,7 +203,7 @@ class Synthetic:
             Zero where nothing was planted; NaN where nothing was simulated, or where an estimate is undefined.
         """
         if self.ceiling_from == "repeats":
-            return repeat_ceiling(self.repeats(subject)[:, self._kept[-1]])
+            return repeat_ceiling(self.repeats(subject)[self._stimuli[-1].story][:, self._kept[-1]])
         if self.ceiling_from == "isc":
             between: FloatArray = self._isc[self._names.index(subject)]
             return between

@@ -6,7 +6,7 @@ import pytest
 
 from brainexp.experiment import Experiment
 from brainexp.registry import REGISTRIES
-from brainexp.settings import Align, Scoring, Split
+from brainexp.settings import Align, Ceiling, Scoring, Split
 from tests.conftest import CONF
 
 CHOICES = [
@@ -36,7 +36,9 @@ def test_model_presets_declare_how_many_blocks_they_have(composed, preset):
     assert model["path"].startswith("package:") or model["path"].count("/") == 1
 
 
-@pytest.mark.parametrize(("section", "kind"), [("align", Align), ("split", Split), ("scoring", Scoring)])
+@pytest.mark.parametrize(
+    ("section", "kind"), [("align", Align), ("split", Split), ("scoring", Scoring), ("ceiling", Ceiling)]
+)
 def test_sections_hold_the_defaults_of_their_class(composed, section, kind):
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in composed()[section].items()}
 

@@ -45,7 +45,21 @@ def test_words_and_quotation_marks_are_balanced():
         assert len(stimulus.units) > 90
 
 
-@pytest.mark.parametrize("options", [{"n_subjects": 0}, {"explainable": 1.0}, {"explainable": -0.1}])
+def test_repeats_have_the_signal_in_common_and_begin_with_the_recording():
+    dataset = Passage(n_subjects=2, n_repeats=3)
+    repeats = dataset.repeats("p2")
+
+    assert tuple(repeats) == dataset.facts().stories
+    for recording in dataset.responses("p2"):
+        np.testing.assert_array_equal(repeats[recording.story][0], recording.values)
+    voxel = dataset.space("p2").rois["LPTL"][0]
+    takes = np.hstack([one[:, 20:, voxel] for one in repeats.values()])
+    apart = np.corrcoef(takes)[np.triu_indices(3, 1)]
+    np.testing.assert_allclose(apart, 0.5, atol=0.2)
+    assert not np.allclose(takes[1], takes[2])
+
+
+@pytest.mark.parametrize("options", [{"n_subjects": 0}, {"n_repeats": 0}, {"explainable": 1.0}, {"explainable": -0.1}])
 def test_impossible_simulations_are_refused(options):
     with pytest.raises(ConfigError, match=rf"dataset 'passage': {next(iter(options))} must"):
         Passage(**options)

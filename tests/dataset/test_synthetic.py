@@ -154,8 +154,9 @@ def test_ceilings_estimated_from_repeats_match_the_analytic_ones():
 
 def test_repeats_have_the_signal_in_common_and_begin_with_the_recording():
     dataset = Synthetic(**SMALL, n_repeats=3)
-    repeats = dataset.repeats("s1")
+    (story, repeats) = next(iter(dataset.repeats("s1").items()))
 
+    assert story == "story2"
     assert repeats.shape == (3, dataset.facts().n_trs["story2"], 100)
     np.testing.assert_array_equal(repeats[0], dataset.responses("s1")[-1].values)
     assert not np.allclose(repeats[1], repeats[2])

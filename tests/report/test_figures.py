@@ -8,8 +8,9 @@ from brainexp.result import SCORE_COLUMNS
 
 @pytest.fixture
 def scores():
+    rest = (0.2, 0.0, 0.05, 0.5, 5, 0.2, 0.01, 0.48, 0.52)
     rows = [
-        (source, subject, layer, roi, 5, 5, 0.1 * (layer if layer is not pd.NA else 9) + 0.01 * at, 0.2, 0.0, 0.05, 0.5)
+        (source, subject, layer, roi, 5, 5, 0.1 * (layer if layer is not pd.NA else 9) + 0.01 * at, *rest)
         for source in ("model", "untrained", "word_rate")
         for at, subject in enumerate(("a", "b"))
         for layer in (0, 1, 2, pd.NA)

@@ -13,6 +13,8 @@ from brainexp.report.files import require_unused, write
 
 CONTRACT = {
     "alignment/r", "alignment/r_norm", "alignment/r2", "alignment/r_se", "alignment/ceiling", "alignment/A1/ceiling", "alignment/A1/r", "alignment/A1/r_norm",
+    "alignment/r_norm_low", "alignment/r_norm_high", "alignment/A1/r_norm_low", "alignment/A1/r_norm_high", "alignment/below_ceiling_floor",
+    "alignment/r_norm_ratio_of_means", "alignment/r_norm_ratio_of_means_low", "alignment/A1/r_norm_ratio_of_means_high",
     "alignment/significant_fraction", "alignment/scored_voxels", "alignment/unscored_voxels",
     "layer/chosen", "layer/chosen_min", "layer/chosen_max", "baseline/word_rate/r", "baseline/word_rate/A1/r",
     "compression/bits_per_weight", "compression/bytes", "compression/sparsity", "compression/parameters",
@@ -77,6 +79,11 @@ def test_scores_have_a_row_per_source_subject_layer_and_roi(folder):
         "r2",
         "validation_r",
         "ceiling",
+        "n_normalised",
+        "r_norm_ratio_of_means",
+        "ceiling_se",
+        "ceiling_low",
+        "ceiling_high",
     ]
     model = scores[scores.source == "model"]
     assert len(model) == 2 * (3 + 1) * 5  # subjects, layers and the chosen one, regions and all voxels
@@ -103,6 +110,9 @@ def test_voxels_hold_what_the_design_names_for_every_column(folder, result):
         "r",
         "r2",
         "ceiling",
+        "ceiling_se",
+        "ceiling_low",
+        "ceiling_high",
         "r_norm",
         "p",
         "q",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from brainexp.score.ceiling import inter_subject_correlation, normalised
+from brainexp.score.ceiling import inter_subject_correlation, normalised, others_mean, ratio_of_means
 
 
 def heard_together(share: float, n_subjects: int = 6, n_trs: int = 3000, n_voxels: int = 4) -> np.ndarray:
@@ -69,3 +69,27 @@ def test_a_ceiling_of_zero_allows_no_ratio_whatever_the_floor():
     found = normalised(np.array([0.1, 0.1]), np.array([0.0, 0.5]), floor=0.0)
 
     np.testing.assert_allclose(found, [np.nan, 0.2])
+
+
+def test_ratio_of_means_is_the_quotient_of_two_means_over_the_same_voxels():
+    r = np.array([0.1, 0.3, 0.9, np.nan, 0.2])
+    ceiling = np.array([0.4, 0.6, 0.01, 0.5, np.nan])
+
+    assert ratio_of_means(r, ceiling, 0.05) == pytest.approx(0.2 / 0.5)
+    assert np.isnan(ratio_of_means(r, np.full(5, np.nan), 0.05))
+    np.testing.assert_allclose(ratio_of_means(r, np.stack([ceiling, 2 * ceiling]), 0.05), [0.4, 0.2])
+
+
+def test_the_mean_of_ratios_is_drawn_up_by_ceilings_that_are_ill_known_and_the_ratio_of_means_is_not():
+    rng = np.random.default_rng(0)
+    known_ill = np.clip(0.3 + 0.1 * rng.standard_normal(5000), 0.06, None)
+
+    assert normalised(np.full(5000, 0.15), known_ill, 0.05).mean() > 0.56
+    assert ratio_of_means(np.full(5000, 0.15), known_ill, 0.05) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_others_mean_leaves_the_subject_out_and_weighs_all_alike():
+    responses = heard_together(0.4, n_subjects=3, n_trs=50) * np.array([1.0, 100.0, 3.0])[:, None, None]
+    scaled = (responses - responses.mean(axis=1, keepdims=True)) / responses.std(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(others_mean(responses)[1], (scaled[0] + scaled[2]) / 2)
