@@ -88,7 +88,6 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     from brainexp.preflight import Resources, estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
-    from brainexp.report.table import comparison_table, summary_table
     from brainexp.tracking import Tracking, tracked
 
     require_unused(folder)
@@ -109,25 +108,33 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
             raise
+    show_result(result, name, folder, tracking.uri)
+    return result
+
+
+def show_result(result: Result, name: str, folder: Path, tracking_uri: str | None) -> None:
+    """Print what a run found, and where it all is."""
+    from brainexp.report.table import comparison_table, partition_table, summary_table
+
     for remark in result.remarks:
         log.warning(remark)
     console = _console()
+    n_subjects = len(result.voxels.subjects)
     console.print(summary_table(result, name))
     console.print(
-        f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; r on held-out rows, "
-        f"mean over {len(result.voxels.subjects)} subjects"
+        f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; r on held-out rows, mean over "
+        f"{n_subjects} subjects"
     )
-    tests = comparison_table(
-        result.tables["comparisons"], f"model against baselines, {len(result.voxels.subjects)} subjects"
-    )
+    if "partition" in result.tables:
+        console.print(partition_table(result.tables["partition"]))
+    tests = comparison_table(result.tables["comparisons"], f"model against baselines, {n_subjects} subjects")
     if tests is not None:
         console.print(tests)
     console.print(f"files and figures   {folder}", soft_wrap=True, highlight=False)
-    if tracking.uri is not None:
+    if tracking_uri is not None:
         console.print(
-            f"compare runs        mlflow ui --backend-store-uri {tracking.uri}", soft_wrap=True, highlight=False
+            f"compare runs        mlflow ui --backend-store-uri {tracking_uri}", soft_wrap=True, highlight=False
         )
-    return result
 
 
 def show_sweep(folder: Path) -> None:

@@ -20,10 +20,47 @@ DOTS_PER_INCH = 150
 
 
 def write_figures(result: Result, folder: Path) -> None:
-    """Draw ``layer_curve.png`` and ``roi_bars.png`` into a folder."""
+    """Draw ``layer_curve.png``, ``roi_bars.png`` and, where variance was divided, ``partition.png`` into a folder."""
     folder.mkdir(parents=True)
-    for name, figure in (("layer_curve", layer_curve(result.scores)), ("roi_bars", roi_bars(result.scores))):
+    drawn = {"layer_curve": layer_curve(result.scores), "roi_bars": roi_bars(result.scores)}
+    if "partition" in result.tables:
+        drawn["partition"] = variance_bars(result.tables["partition"])
+    for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH)
+
+
+def variance_bars(partition: pd.DataFrame) -> Figure:
+    """Draw unique and shared R² of feature spaces per ROI, a point per subject.
+
+    Parameters
+    ----------
+    partition : DataFrame
+        A row per subject, ROI and share, as in `brainexp.result.Result.tables`.
+
+    Returns
+    -------
+    Figure
+    """
+    from matplotlib.figure import Figure
+
+    rois = list(dict.fromkeys(partition.roi))[:MAX_ROIS]
+    shown = [share for share in dict.fromkeys(partition.share) if share.split("/")[0] in {"unique", "shared"}]
+    figure = Figure(figsize=(max(5.0, 0.28 * len(rois) * (len(shown) + 1) + 1.5), 4.0), layout="constrained")
+    panel = figure.subplots()
+    width = 0.8 / len(shown)
+    for number, share in enumerate(shown):
+        at = np.arange(len(rois)) + (number - (len(shown) - 1) / 2) * width
+        rows = [partition[(partition.share == share) & (partition.roi == roi)]["value"] for roi in rois]
+        error = [0.0 if len(row) < 2 else row.sem() for row in rows]
+        panel.bar(at, [row.mean() for row in rows], width * 0.95, yerr=error, color=f"C{number}", label=share)
+        for place, row in zip(at, rows, strict=True):
+            panel.plot(np.full(len(row), place), row, ".", color="k", ms=3, alpha=0.5, zorder=3)
+    panel.axhline(0, color="k", lw=0.8)
+    panel.set_xticks(np.arange(len(rois)), ["all voxels" if roi == ALL_VOXELS else roi for roi in rois], rotation=30)
+    panel.set_ylabel("R² on held-out rows")
+    panel.set_title("mean over subjects with standard error; a point is a subject", fontsize=9)
+    figure.legend(loc="outside upper center", ncols=min(4, len(shown)), fontsize=8, frameon=False)
+    return figure
 
 
 def layer_curve(scores: pd.DataFrame) -> Figure:

@@ -48,6 +48,33 @@ def summary_table(result: Result, title: str) -> Table:
     return table
 
 
+def partition_table(partition: pd.DataFrame) -> Table:
+    """Put the shares of explained variance of each ROI in a row, means over subjects.
+
+    Parameters
+    ----------
+    partition : DataFrame
+        A row per subject, ROI and share.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.table import Table
+
+    means = partition.pivot_table(index="roi", columns="share", values="value", sort=False)
+    joint = [share for share in means.columns if share.endswith("/r2")][-1]
+    means = means[[*(share for share in means.columns if share.split("/")[0] in {"unique", "shared"}), joint]]
+    table = Table(title="whose variance is it (R² on held-out rows, mean over subjects)")
+    table.add_column("ROI")
+    for share in means.columns:
+        table.add_column(str(share), justify="right", overflow="fold")
+    for roi, row in means.iterrows():
+        style = "bold" if roi == ALL_VOXELS else None
+        table.add_row("all voxels" if roi == ALL_VOXELS else str(roi), *(_shown(value) for value in row), style=style)
+    return table
+
+
 def comparison_table(comparisons: pd.DataFrame, title: str) -> Table | None:
     """Put the tests over all voxels in a row per comparison, and in how many ROIs each comes out.
 
