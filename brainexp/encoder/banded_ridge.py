@@ -86,7 +86,7 @@ class BandedRidge(RidgeOptions):
         given = Bands(bands, fold, self.alphas, n_voxels, self.work(), self.form)
         if not given.n_features:
             return mean_only(responses, fold, len(bands))
-        best = np.full(n_voxels, -np.inf)
+        best = np.full(n_voxels, np.nan)
         penalty = np.full((len(bands), n_voxels), np.nan)
         predicted = np.zeros((len(fold.test), n_voxels), np.float32)
         added = np.zeros((len(bands), *predicted.shape), np.float32) if parts else None
@@ -94,7 +94,9 @@ class BandedRidge(RidgeOptions):
         for number, share in enumerate(progress(tried, len(tried), "shares")):
             solver = given.solver(share)
             r, alpha = chosen(solver.search(responses), self.alphas)
-            better = np.flatnonzero((r > best) | (number == 0))
+            better = np.flatnonzero((r > np.nan_to_num(best, nan=-np.inf)) | (number == 0))
+            if not len(better):
+                continue
             best[better] = r[better]
             with np.errstate(divide="ignore"):
                 penalty[:, better] = alpha[better] / share[:, None]
