@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainexp.experiment import Experiment, layer_designs, recorded, run, word_features
+from brainexp.experiment import Experiment, run, word_features
+from brainexp.recordings import layer_designs, recorded
 from tests.reference.alice_reference import reference
 
 pytestmark = [pytest.mark.data, pytest.mark.minilm, pytest.mark.filterwarnings("ignore")]
@@ -53,12 +54,12 @@ def test_r_is_that_of_the_independent_script(experiment, expected):
 
 
 def test_features_are_those_of_the_independent_script(experiment, expected):
-    recordings = recorded(experiment)
+    recordings = recorded(experiment.dataset)
 
     features, _ = word_features(experiment, experiment.model, recordings.stimuli)
 
     np.testing.assert_allclose(features["alice_chapter_1"], expected["features"], atol=2e-5)
-    assert len(layer_designs(experiment, recordings, features)) == 7
+    assert len(layer_designs(experiment.align, recordings, features)) == 7
 
 
 def test_the_trained_model_predicts_better_than_its_untrained_twin_and_than_low_level_baselines(experiment):
