@@ -36,3 +36,23 @@ def problem(seed, n_trs, n_features, n_voxels=5, delays=(0,), n_folds=4, gap_trs
     weights = rng.standard_normal((made.shape[1], n_voxels)) / np.sqrt(made.shape[1])
     responses = made @ weights + np.linspace(*noise, n_voxels) * rng.standard_normal((n_trs, n_voxels)) + 7
     return design, responses, fold
+
+
+def validation_r(made, responses, fold, alphas):
+    """r of every penalty on inner validation rows, averaged over inner folds, by scikit-learn: (n_penalties, n_voxels)."""
+    total = np.zeros((len(alphas), responses.shape[1]))
+    for fit, validation in fold.inner:
+        held = responses[fold.train][validation]
+        for at, alpha in enumerate(alphas):
+            guess = fitted(made[fold.train][fit], responses[fold.train][fit], alpha).predict(
+                made[fold.train][validation]
+            )
+            total[at] += [np.corrcoef(one, other)[0, 1] for one, other in zip(guess.T, held.T, strict=True)]
+    return total / len(fold.inner)
+
+
+def fitted(rows, responses, alpha):
+    """scikit-learn's ridge regression by singular values, one penalty for all voxels or one for each."""
+    from sklearn.linear_model import Ridge
+
+    return Ridge(alpha=alpha, solver="svd").fit(rows, responses)

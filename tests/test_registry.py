@@ -59,7 +59,10 @@ def animals() -> Registry:
 
 COMPONENTS = [
     (ENCODERS, Ridge()),
-    (ENCODERS, Ridge(alphas=(1.0, 2.5), nuisance=("motion",), form="dual", nodes=False, device="cuda:1", voxels_per_batch=7)),
+    (
+        ENCODERS,
+        Ridge(alphas=(1.0, 2.5), nuisance=("motion",), form="dual", nodes=False, device="cuda:1", voxels_per_batch=7),
+    ),
     (ENCODERS, BandedRidge(beside=("word_rate", "motion"), layers="together", n_shares=3, seed=4)),
     (ENCODERS, Stacked(beside=("low_level",), dtype="float64")),
     (PROMPTS, Plain()),
