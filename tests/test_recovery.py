@@ -19,7 +19,7 @@ from brainexp.recordings import layer_designs, recorded
 from brainexp.score.correlation import pearson_r
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p, false_discovery_q
 from brainexp.settings import Split
-from tests.problems import space
+from tests import problems
 
 RESPONDING = tuple(name for name, region in REGIONS.items() if region.responds_to)
 SILENT = tuple(name for name, region in REGIONS.items() if not region.responds_to)
@@ -231,7 +231,7 @@ def story_and_time(study):
         [np.tile(one, (clock.n_trs, 1)) for one, clock in zip(np.eye(8), study.recordings.clocks, strict=True)]
     )
     time = study.recordings.stacked([position(clock.n_trs) for clock in study.recordings.clocks])
-    return space(np.hstack([story, time, (story[:, :, None] * time[:, None, :]).reshape(len(story), -1)]))
+    return problems.space(np.hstack([story, time, (story[:, :, None] * time[:, None, :]).reshape(len(story), -1)]))
 
 
 def shuffled(n_rows):
