@@ -30,8 +30,6 @@ class Target:
         Responses of the voxels that can be scored.
     subject : array of int of shape (n_scorable,)
         Whose voxel each column is.
-    columns : array of int of shape (n_scorable,)
-        Which of the subject's voxels it is.
     scorable : array of bool of shape (n_voxels,)
         False where a voxel has NaN or is constant; such voxels are not fitted and score NaN.
     nuisance : sequence of arrays of shape (n_rows, n_regressors)
@@ -40,7 +38,6 @@ class Target:
 
     values: FloatArray
     subject: IntArray
-    columns: IntArray
     scorable: NDArray[np.bool_]
     nuisance: Sequence[FloatArray] = ()
 

@@ -157,7 +157,7 @@ def run(experiment: Experiment) -> Result:
         )
 
     with watch.stage("readout"):
-        readouts = readouts_of(experiment, layers, scored, target, folds) if experiment.readout else []
+        readouts = readouts_of(experiment, layers, scored, target, folds, voxels) if experiment.readout else {}
 
     with watch.stage("probe"):
         given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
@@ -178,7 +178,7 @@ def run(experiment: Experiment) -> Result:
         curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
         parts=parts,
         legacy=experiment.partition.legacy,
-        readouts=dict(zip(voxels.subjects, readouts, strict=True)) if readouts else {},
+        readouts=readouts,
         remarks=(*known.remarks, *experiment.encoder.remarks(scored.penalty[..., target.scorable])),
         fdr=experiment.scoring.fdr,
     )
@@ -261,8 +261,7 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
     values = np.hstack(list(recordings.responses.values()))[:, scorable]
     removed = experiment.encoder.nuisance
     nuisance = [recordings.nuisance_rows(removed, subject) for subject in subjects] if removed else []
-    columns = np.concatenate([np.arange(own.shape[1]) for own in recordings.responses.values()])
-    return Target(values, owner[scorable], columns[scorable], scorable, nuisance), voxels
+    return Target(values, owner[scorable], scorable, nuisance), voxels
 
 
 def known_ceilings(
@@ -420,7 +419,8 @@ def readouts_of(
     scored: Evaluation,
     target: Target,
     folds: Sequence[Fold],
-) -> list[Readout]:
+    voxels: Voxels,
+) -> dict[str, Readout]:
     """Fit every subject's weights on all rows, at the layer that most folds have chosen."""
     ridge = experiment.encoder
     assert isinstance(ridge, Ridge)  # checked before work started
@@ -428,11 +428,12 @@ def readouts_of(
     design = layers[layer]()
     every = Fold(train=np.arange(design.n_rows), test=np.arange(0), inner=())
     responses = target.of_fold(every)
-    found = []
-    for number in range(int(target.subject.max()) + 1):
+    found = {}
+    for number, subject in enumerate(voxels.subjects):
         own = target.subject == number
-        given = (design, layer, responses[:, own], target.columns[own], folds)
-        found.append(read_out(*given, ridge.alphas, ridge.work(), ridge.form))
+        columns = np.flatnonzero(target.scorable[voxels.owner == number])
+        given = (design, layer, responses[:, own], columns, folds)
+        found[subject] = read_out(*given, ridge.alphas, ridge.work(), ridge.form)
     return found
 
 

@@ -26,6 +26,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
     for words in (
         "dataset: alice, passage, synthetic",
         "compression: none",
+        "encoder: banded_ridge, ",
         "huth_bootstrap, litcoder, oota, oota_s1, ridge",
         "prompt: plain",
         "minilm",
@@ -105,13 +106,17 @@ MISTAKES = [
     (["model=minlm"], "Could not find 'model/minlm'"),
     (
         ["encoder.alfas=[1]"],
-        "there is no option 'encoder.alfas'. Did you mean 'encoder.alphas'? Known: alphas, backend",
+        "there is no option 'encoder.alfas'. Did you mean 'encoder.alphas'? Known: alphas, ",
     ),
     (["compresion=none"], "there is no option 'compresion'. Did you mean 'compression'?"),
     (["split.fold=3"], "there is no option 'split.fold'. Did you mean 'split.folds'?"),
     (["encoder.alphas=foo"], "encoder 'ridge': alphas: Input should be a valid tuple, got 'foo'"),
-    (["encoder.backend=qr"], "encoder 'ridge': backend: Input should be 'numpy', 'torch' or 'torch_cuda', got 'qr'"),
-    (["+encoder.x=1"], "unknown option of encoder 'ridge': 'x'. Known: alphas, backend, nuisance, voxels_per_batch."),
+    (["encoder.form=qr"], "encoder 'ridge': form: Input should be 'auto', 'primal', 'dual' or 'downdated', got 'qr'"),
+    (["encoder.device=gpu"], "encoder.device=gpu is not known. Give auto, cpu, cuda or cuda:1."),
+    (
+        ["+encoder.x=1"],
+        "unknown option of encoder 'ridge': 'x'. Known: alphas, device, dtype, form, nodes, nuisance, voxels_per_batch.",
+    ),
     (["model=local"], "model.path is missing. Give it: model.path=..."),
     (["dataset=alice"], "dataset 'alice': dataset.root is not set. Download the release"),
     (["dataset=alice", "dataset.root=nowhere"], "there is no folder nowhere"),

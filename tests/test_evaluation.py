@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
@@ -5,8 +7,11 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
 
 from brainexp.align.fold import folds_of_blocks
+from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.ridge import Ridge
-from brainexp.evaluation import Evaluation, Target, evaluated, scorable_voxels, side_by_side
+from brainexp.encoder.stacked import Stacked
+from brainexp.evaluation import Evaluation, Target, evaluated, fit, scorable_voxels
+from tests.problems import space
 
 ENCODER = Ridge(alphas=(1.0, 10.0, 100.0, 1000.0))
 N_ROWS, N_LAYERS = 90, 3
@@ -32,12 +37,16 @@ def responses_of(planted, noise: float = 1.0) -> np.ndarray:
 
 def target_of(values: np.ndarray, subject=None) -> Target:
     owner = np.zeros(values.shape[1], int) if subject is None else np.array(subject)
-    return Target([values] * len(FOLDS), owner, scorable_voxels(values, FOLDS))
+    scorable = scorable_voxels(values, FOLDS)
+    return Target(values[:, scorable], owner[scorable], scorable)
 
 
-def evaluate(target: Target, layer_choice="voxel", features=None) -> Evaluation:
-    designs = [lambda design=design: design for design in (layers() if features is None else features)]
-    return evaluated(ENCODER, designs, target, FOLDS, layer_choice, "test")
+def spaces_of(features=None):
+    return [lambda values=values: space(values) for values in (layers() if features is None else features)]
+
+
+def evaluate(target: Target, layer_choice="voxel", features=None, encoder=ENCODER, beside=()) -> Evaluation:
+    return evaluated(encoder, spaces_of(features), target, FOLDS, layer_choice, "test", beside)
 
 
 def changed_test_rows(values: np.ndarray, at: int) -> np.ndarray:
@@ -46,14 +55,33 @@ def changed_test_rows(values: np.ndarray, at: int) -> np.ndarray:
     return changed
 
 
-@pytest.mark.parametrize("layer_choice", ["model", "subject", "voxel"])
+BANDED = BandedRidge(alphas=ENCODER.alphas, beside=("others",), n_shares=5)
+ENCODERS = [
+    pytest.param(ENCODER, "model", id="model"),
+    pytest.param(ENCODER, "subject", id="subject"),
+    pytest.param(ENCODER, "voxel", id="voxel"),
+    pytest.param(replace(ENCODER, form="downdated"), "voxel", id="downdated"),
+    pytest.param(BANDED, "voxel", id="banded"),
+    pytest.param(replace(BANDED, layers="together"), "model", id="together"),
+    pytest.param(Stacked(alphas=ENCODER.alphas, beside=("others",)), "model", id="stacked"),
+]
+
+
+def others():
+    """A feature space of each subject's own."""
+    return [space(np.random.default_rng(number).standard_normal((N_ROWS, 2))) for number in (5, 6)]
+
+
+@pytest.mark.parametrize(("encoder", "layer_choice"), ENCODERS)
 @pytest.mark.parametrize("at", range(len(FOLDS)))
-def test_held_out_responses_never_change_the_layer_penalty_or_prediction_of_their_fold(layer_choice, at):
+def test_held_out_responses_never_change_the_layer_penalty_or_prediction_of_their_fold(layer_choice, at, encoder):
     values = responses_of([0, 1, 2, None, 1, 2])
     subject = [0, 0, 0, 1, 1, 1]
+    beside = [others()] if encoder.beside else []
 
-    before = evaluate(target_of(values, subject), layer_choice)
-    after = evaluate(target_of(changed_test_rows(values, at), subject), layer_choice)
+    before = evaluate(target_of(values, subject), layer_choice, encoder=encoder, beside=beside)
+    changed = target_of(changed_test_rows(values, at), subject)
+    after = evaluate(changed, layer_choice, encoder=encoder, beside=beside)
 
     np.testing.assert_array_equal(after.layer[at], before.layer[at])
     np.testing.assert_array_equal(after.penalty[at], before.penalty[at])
@@ -68,6 +96,24 @@ def test_responses_that_are_trained_on_do_change_the_predictions_of_the_other_fo
 
     for other in (1, 2):
         assert (after.predicted[other] != before.predicted[other]).any(axis=0).all()
+
+
+def test_an_encoder_is_given_responses_of_training_rows_and_of_no_others():
+    values = responses_of([0, 1, 2, None, 1, 2])
+    given = []
+
+    class Spy(Ridge):
+        def fit(self, bands, responses, subject, fold):
+            given.append((responses.copy(), subject, fold))
+            return super().fit(bands, responses, subject, fold)
+
+    evaluate(target_of(values, [0, 0, 0, 1, 1, 1]), encoder=Spy(alphas=ENCODER.alphas))
+
+    assert len(given) == N_LAYERS * len(FOLDS)
+    for responses, subject, fold in given:
+        np.testing.assert_array_equal(responses, values[fold.train])
+        assert subject.tolist() == [0, 0, 0, 1, 1, 1]
+        assert not set(fold.train) & set(fold.test)
 
 
 @pytest.mark.parametrize("at", range(len(FOLDS)))
@@ -94,7 +140,7 @@ def test_rows_of_the_gap_are_neither_trained_nor_tested_on():
 
     assert gap.size == 2
     np.testing.assert_array_equal(after.predicted[0], before.predicted[0])
-    np.testing.assert_array_equal(after.observed[0], before.observed[0])
+    np.testing.assert_array_equal(target_of(changed).held_out(first), target_of(values).held_out(first))
 
 
 def test_one_layer_for_the_model_is_the_one_that_most_voxels_follow():
@@ -155,7 +201,7 @@ def test_scores_and_predictions_equal_those_of_scikit_learns_ridge_at_the_chosen
         for voxel in range(4):
             design = features[found.layer[at, voxel]]
             scaled = (design - design[fold.train].mean(axis=0)) / design[fold.train].std(axis=0)
-            ridge = SklearnRidge(alpha=found.penalty[at, voxel]).fit(scaled[fold.train], values[fold.train, voxel])
+            ridge = SklearnRidge(alpha=found.penalty[at, 0, voxel]).fit(scaled[fold.train], values[fold.train, voxel])
             predicted = ridge.predict(scaled[fold.test])
             np.testing.assert_allclose(found.predicted[at][:, voxel], predicted, rtol=1e-4, atol=1e-5)
             r[at, voxel] = pearsonr(values[fold.test, voxel], predicted)[0]
@@ -197,9 +243,9 @@ def test_each_layer_is_made_once():
     made = []
 
     def design_of(layer: int):
-        def design() -> np.ndarray:
+        def design():
             made.append(layer)
-            return layers()[layer]
+            return space(layers()[layer])
 
         return design
 
@@ -210,17 +256,44 @@ def test_each_layer_is_made_once():
     assert made == [0, 1, 2]
 
 
+def drifting() -> list[np.ndarray]:
+    """Regressors of no interest of two subjects."""
+    return [np.random.default_rng(seed).standard_normal((N_ROWS, 2)).cumsum(axis=0) for seed in (3, 4)]
+
+
+def with_drift(values: np.ndarray, subject: list[int]) -> Target:
+    moved = values + np.column_stack([5.0 * drifting()[owner].sum(axis=1) for owner in subject])
+    return Target(moved, np.array(subject), np.ones(len(subject), bool), drifting())
+
+
 def test_each_fold_is_fitted_and_scored_on_responses_of_its_own():
-    values = responses_of([0, 1, 2, None])
-    others = [values + 10.0 * at for at in range(len(FOLDS))]
-    target = Target(others, np.zeros(4, int), np.ones(4, bool))
+    """Weights of nuisance regressors are each subject's and each fold's, learned on its training rows."""
+    subject = [0, 1, 0, 1]
+    target = with_drift(responses_of([0, 1, 2, None]), subject)
 
     found = evaluate(target)
 
-    plain = evaluate(target_of(values))
     for at, fold in enumerate(FOLDS):
-        np.testing.assert_array_equal(found.observed[at], others[at][fold.test])
-        np.testing.assert_allclose(found.predicted[at], plain.predicted[at] + 10.0 * at, atol=1e-4)
+        own = np.empty_like(target.values)
+        for voxel, owner in enumerate(subject):
+            design = np.column_stack([np.ones(N_ROWS), drifting()[owner]])
+            weights = np.linalg.lstsq(design[fold.train], target.values[fold.train, voxel])[0]
+            own[:, voxel] = target.values[:, voxel] - design @ weights
+        np.testing.assert_allclose(target.held_out(fold), own[fold.test], atol=1e-9)
+        alone = evaluate(target_of(own))
+        np.testing.assert_allclose(found.predicted[at], alone.predicted[at], atol=1e-4)
+
+
+@pytest.mark.parametrize("at", range(len(FOLDS)))
+def test_held_out_responses_do_not_change_what_is_removed_either(at):
+    subject = [0, 1, 0, 1]
+    target = with_drift(responses_of([0, 1, 2, None]), subject)
+    changed = Target(changed_test_rows(target.values, at), target.subject, target.scorable, target.nuisance)
+
+    before, after = evaluate(target), evaluate(changed)
+
+    np.testing.assert_array_equal(after.predicted[at], before.predicted[at])
+    np.testing.assert_array_equal(after.penalty[at], before.penalty[at])
 
 
 def test_unscorable_voxels_score_nan_and_leave_the_others_alone():
@@ -238,7 +311,9 @@ def test_unscorable_voxels_score_nan_and_leave_the_others_alone():
         scores = getattr(found, name)
         assert np.isnan(scores[..., [1, 3]]).all()
         np.testing.assert_allclose(scores[..., [0, 2, 4]], getattr(whole, name)[..., [0, 2, 4]], atol=1e-5)
-    assert all(np.isnan(fold[:, [1, 3]]).all() and np.isfinite(fold[:, [0, 2, 4]]).all() for fold in found.predicted)
+    assert (found.layer[:, [1, 3]] == -1).all()
+    assert (found.layer[:, [0, 2, 4]] == whole.layer[:, [0, 2, 4]]).all()
+    assert all(fold.shape[1] == 3 and np.isfinite(fold).all() for fold in found.predicted)
 
 
 def test_unscorable_voxels_have_no_say_in_the_layer():
@@ -248,32 +323,74 @@ def test_unscorable_voxels_have_no_say_in_the_layer():
     found = evaluate(target_of(values), "model")
 
     assert (found.layer[:, 0] == 2).all()
+    assert found.usual_layer.tolist() == [2, 2, 2]
 
 
 @pytest.mark.parametrize("layer_choice", ["subject", "voxel"])
-def test_subjects_side_by_side_score_as_they_do_together(layer_choice):
-    target = target_of(responses_of([2, 0, 1, None, 1, 2, 0]), subject=[0, 0, 1, 1, 1, 2, 2])
+def test_subjects_score_together_as_each_does_alone(layer_choice):
+    values, subject = responses_of([2, 0, 1, None, 1, 2, 0]), np.array([0, 1, 0, 1, 1, 2, 2])
 
-    joined = side_by_side([evaluate(target.of_subject(subject), layer_choice) for subject in range(3)])
+    together = evaluate(target_of(values, subject), layer_choice)
 
-    together = evaluate(target, layer_choice)
-    for name in PER_VOXEL:
-        np.testing.assert_allclose(getattr(joined, name), getattr(together, name), atol=1e-6)
-    for name in ("observed", "predicted"):
-        for one, other in zip(getattr(joined, name), getattr(together, name), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-6)
+    for number in range(3):
+        own = np.flatnonzero(subject == number)
+        alone = evaluate(target_of(values[:, own]), layer_choice)
+        for name in PER_VOXEL:
+            np.testing.assert_allclose(getattr(together, name)[..., own], getattr(alone, name), atol=1e-6)
+        for one, other in zip(together.predicted, alone.predicted, strict=True):
+            np.testing.assert_allclose(one[:, own], other, atol=2e-6)
 
 
-def test_a_target_of_one_subject_has_their_columns_alone():
+def test_values_of_scorable_voxels_are_spread_among_all():
     values = responses_of([0, 1, 2, 0])
-    values[0, 3] = np.nan
-    target = target_of(values, subject=[0, 1, 0, 1])
+    values[0, 2] = np.nan
 
-    own = target.of_subject(1)
+    spread = target_of(values).spread(np.array([[1.0, 2.0, 3.0]]))
 
-    np.testing.assert_array_equal(own.per_fold[2], values[:, [1, 3]])
-    assert own.subject.tolist() == [1, 1]
-    assert own.scorable.tolist() == [True, False]
+    np.testing.assert_array_equal(spread, [[1.0, 2.0, np.nan, 3.0]])
+
+
+def test_a_space_of_each_subjects_own_serves_that_subject_alone():
+    """Two subjects, their voxels mixed: each is fitted with the common space and its own, and put back in its place."""
+    values, subject = responses_of([0, 1, 2, None, 1]), np.array([1, 0, 1, 0, 0])
+    encoder = BandedRidge(alphas=ENCODER.alphas, beside=("others",), n_shares=4)
+    fold, common = FOLDS[0], space(layers()[0])
+
+    found = fit(encoder, [common, others()], values[fold.train], subject, fold)
+
+    for number in (0, 1):
+        own = np.flatnonzero(subject == number)
+        alone = encoder.fit([common, others()[number]], values[fold.train][:, own], subject[own], fold)
+        np.testing.assert_array_equal(found.predicted[:, own], alone.predicted)
+        np.testing.assert_array_equal(found.validation_r[own], alone.validation_r)
+        np.testing.assert_array_equal(found.penalty[:, own], alone.penalty)
+
+
+def test_a_voxel_that_follows_a_space_of_its_own_subject_is_predicted_for_that_subject():
+    """Movement that one subject made predicts this subject and, handed to the other, nothing."""
+    moved = [one.runs[0] @ np.ones(2) for one in others()]
+    rng = np.random.default_rng(11)
+    values = np.column_stack([moved[owner] + 0.3 * rng.standard_normal(N_ROWS) for owner in (0, 1, 0, 1)])
+    target = target_of(values, [0, 1, 0, 1])
+    encoder = BandedRidge(alphas=ENCODER.alphas, beside=("others",), n_shares=4)
+
+    own = evaluate(target, encoder=encoder, beside=[others()])
+    exchanged = evaluate(target, encoder=encoder, beside=[others()[::-1]])
+
+    assert (own.r > 0.8).all()
+    assert (np.abs(exchanged.r) < 0.4).all()
+    assert (own.penalty[:, 1] < own.penalty[:, 0]).all()
+
+
+def test_an_encoder_that_takes_layers_together_has_one_layer_and_a_penalty_per_space():
+    values = responses_of([0, 1, 2, None])
+
+    found = evaluate(target_of(values), encoder=Stacked(alphas=ENCODER.alphas), beside=[space(layers()[0])])
+
+    assert found.test_r.shape == (1, 4)
+    assert (found.layer == 0).all()
+    assert found.penalty.shape == (len(FOLDS), N_LAYERS + 1, 4)
+    assert (found.r[:3] > 0.5).all()
 
 
 def test_voxels_with_nan_or_constant_in_a_held_out_block_cannot_be_scored():

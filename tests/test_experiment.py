@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from brainexp.containers import Clock, Responses, Space, Stimulus
+from brainexp.containers import Clock, Facts, Responses, Space, Stimulus
 from brainexp.dataset.passage import Passage
 from brainexp.errors import ConfigError, DataError
 from brainexp.experiment import Experiment, run
 from brainexp.settings import Align, Split
+from tests.problems import explicit
 
 
 @pytest.fixture
@@ -88,19 +89,19 @@ def test_responses_made_of_the_features_give_the_planted_r(experiment, monkeypat
     """Each voxel is a random projection of layer 1 at TRs plus noise of equal variance: r tends to sqrt(1/2)."""
     from brainexp import experiment as module
 
-    recordings = module.recorded(experiment)
+    recordings = module.recorded(experiment.dataset)
     features, _ = module.word_features(experiment, experiment.model, recordings.stimuli)
-    layer_1 = module.layer_designs(experiment, recordings, features)[1]()
+    layer_1 = module.layer_designs(experiment.align, recordings, features)[1]()
     rng = np.random.default_rng(1)
-    scaled = (layer_1 - layer_1.mean(0)) / layer_1.std(0).clip(1e-9)
+    scaled = explicit(layer_1, np.arange(layer_1.n_rows))
     strongest = np.linalg.svd(scaled, full_matrices=False)[0][:, :4]  # few directions, so that 200 rows can learn them
-    n_voxels = recordings.subjects["p1"][0].values.shape[1]
+    n_voxels = recordings.responses["p1"].shape[1]
     signal = strongest @ rng.standard_normal((4, n_voxels))
     planted = signal / signal.std(0) + rng.standard_normal(signal.shape)
     target, _ = module.to_predict(experiment, recordings, folds := module.held_out(experiment, recordings.run_lengths))
-    planted_target = dataclasses.replace(target, per_fold=[np.hstack([planted, planted])] * len(folds))
+    planted_target = dataclasses.replace(target, values=np.hstack([planted, planted]))
 
-    designs = module.layer_designs(experiment, recordings, features)
+    designs = module.layer_designs(experiment.align, recordings, features)
     scored = module.evaluated(experiment.encoder, designs, planted_target, folds, "model", "layers")
 
     assert np.nanmean(scored.r) == pytest.approx(np.sqrt(0.5), abs=0.06)
@@ -212,7 +213,7 @@ def test_own_regressors_and_annotations_are_scored_beside(experiment):
     [
         (
             {"baselines": ("word_rat",)},
-            r"unknown baseline 'word_rat' in baselines. Did you mean 'word_rate'\? Known: autocorrelation, position",
+            r"unknown feature space 'word_rat' in baselines. Did you mean 'word_rate'\? Known: autocorrelation, low_level, position, static",
         ),
         (
             {"split": Split(folds=9)},
@@ -240,7 +241,7 @@ def test_impossible_experiments_are_refused_before_work_starts(experiment, optio
 
 
 def test_an_unknown_nuisance_regressor_is_refused(experiment):
-    with pytest.raises(ConfigError, match="unknown nuisance regressor 'motion' in encoder.nuisance"):
+    with pytest.raises(ConfigError, match="unknown feature space 'motion' in encoder.nuisance"):
         run(dataclasses.replace(experiment, encoder=dataclasses.replace(experiment.encoder, nuisance=("motion",))))
 
 
@@ -303,7 +304,7 @@ def test_a_surface_dataset_goes_the_same_way(experiment):
         trim_stop_s: float = 0.0
 
         def facts(self):
-            return None
+            return Facts(("v1",), ("s",), {"s": 50}, {"v1": 50}, 2.0, licence="", doi="", citation="", language="en")
 
         def chosen_subjects(self):
             return ("v1",)

@@ -25,7 +25,7 @@ def space(name, values):
 def divided(responses, first, second, subject=None):
     n_voxels = responses.shape[1]
     owner = np.zeros(n_voxels, int) if subject is None else subject
-    target = Target(responses, owner, np.arange(n_voxels), np.ones(n_voxels, bool))
+    target = Target(responses, owner, np.ones(n_voxels, bool))
     return partitioned(ENCODER, {"a": lambda _: [first], "b": lambda _: [second]}, target, FOLDS)
 
 

@@ -7,16 +7,19 @@ import pytest
 from sklearn.model_selection import KFold
 
 from brainexp.align.baseline import position
-from brainexp.containers import Fold
+from brainexp.align.delay import delayed
+from brainexp.containers import Fitted, Fold
 from brainexp.dataset.planted import SPACES
 from brainexp.dataset.regions import REGIONS
 from brainexp.dataset.synthetic import Synthetic
 from brainexp.encoder.ridge import Ridge
 from brainexp.evaluation import Target, evaluated
-from brainexp.experiment import Experiment, held_out, layer_designs, recorded, to_predict
+from brainexp.experiment import Experiment, held_out, to_predict
+from brainexp.recordings import layer_designs, recorded
 from brainexp.score.correlation import pearson_r
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p, false_discovery_q
 from brainexp.settings import Split
+from tests import problems
 
 RESPONDING = tuple(name for name, region in REGIONS.items() if region.responds_to)
 SILENT = tuple(name for name, region in REGIONS.items() if not region.responds_to)
@@ -37,7 +40,7 @@ class Study:
             encoder=Ridge(alphas=(1.0, 10.0, 100.0, 1e3, 1e4)),
             split=Split(folds=folds),
         )
-        self.recordings = recorded(self.experiment)
+        self.recordings = recorded(dataset)
         self.folds = held_out(self.experiment, self.recordings.run_lengths)
         self.target, self.voxels = to_predict(self.experiment, self.recordings, self.folds)
 
@@ -52,7 +55,11 @@ class Study:
 
     def design(self, by_word):
         features = {story: values[None] for story, values in by_word.items()}
-        return layer_designs(self.experiment, self.recordings, features)[0]()
+        return layer_designs(self.experiment.align, self.recordings, features)[0]()
+
+    def matrix(self, design):
+        """Delayed features, array of shape (n_rows, n_features)."""
+        return self.recordings.stacked([delayed(run, design.delays) for run in design.runs])
 
     def columns(self, *rois):
         """Columns of some regions, of all subjects."""
@@ -61,9 +68,10 @@ class Study:
         return np.concatenate([own + subject * space.n_voxels for subject in range(n_subjects)])
 
     def scored(self, design, columns=None, encoder=None, folds=None):
-        """Evaluation of a design of shape (n_rows, n_features), for some columns or all."""
+        """Evaluation of a design, for some columns or all."""
+        assert self.target.scorable.all()
         at = np.arange(len(self.target.subject)) if columns is None else columns
-        target = Target([one[:, at] for one in self.target.per_fold], self.target.subject[at], self.target.scorable[at])
+        target = Target(self.target.values[:, at], self.target.subject[at], self.target.scorable[at])
         return evaluated(
             encoder or self.experiment.encoder, [lambda: design], target, folds or self.folds, "model", "test"
         )
@@ -81,19 +89,13 @@ class Study:
 class Oracle:
     """An encoder that knows the weights: nothing is learned from responses."""
 
+    matrix: np.ndarray
     weights: np.ndarray
+    together = False
 
-    def fit(self, features, responses, inner):
-        return self
-
-    def predict(self, features):
-        return features @ self.weights
-
-    @property
-    def validation_r(self):
-        return np.zeros(self.weights.shape[1])
-
-    penalty = validation_r
+    def fit(self, bands, responses, subject, fold):
+        nothing = np.zeros(self.weights.shape[1])
+        return Fitted(nothing, nothing[None], self.matrix[fold.test] @ self.weights)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,8 @@ def usual():
 def reachable(study, design):
     """The ceiling of a FIR encoder: of each run, times r between the signal and the FIR model nearest to it."""
     signal = study.signal()
-    nearest = design @ np.linalg.lstsq(design, signal, rcond=None)[0]
+    matrix = study.matrix(design)
+    nearest = matrix @ np.linalg.lstsq(matrix, signal, rcond=None)[0]
     edges = np.cumsum(study.recordings.run_lengths)[:-1]
     by_run = [pearson_r(own, near) for own, near in zip(np.split(signal, edges), np.split(nearest, edges), strict=True)]
     return np.mean(np.array(by_run) * study.ceilings_by_run(), axis=0)
@@ -121,10 +124,11 @@ def test_an_oracle_reaches_the_analytic_ceiling_in_every_region(study, roi):
     """What the tail of the response costs a FIR encoder is known, small, and taken into account."""
     at = study.columns(roi)
     design = study.design(study.planted(*REGIONS[roi].responds_to))
-    weights = np.linalg.lstsq(design, study.signal()[:, at], rcond=None)[0]
+    matrix = study.matrix(design)
+    weights = np.linalg.lstsq(matrix, study.signal()[:, at], rcond=None)[0]
     expected = reachable(study, design)[at]
 
-    difference = study.scored(design, at, Oracle(weights)).r - expected
+    difference = study.scored(design, at, Oracle(matrix, weights)).r - expected
 
     error = difference.std(ddof=1) / np.sqrt(len(at))
     assert error < 0.006
@@ -194,7 +198,7 @@ def false_discoveries(seed, null_scale=CROSS_VALIDATED):
     study = Study(Synthetic(n_subjects=1, n_voxels=300, seed=seed, story_seed=8 * seed))
     found = study.scored(study.design(study.planted(*SPACES)))
     p = block_permutation_p(
-        found.observed,
+        [study.target.held_out(fold) for fold in study.folds],
         found.predicted,
         n_permutations=200,
         block_trs=30,  # drift and motion outlast the 10 TRs that would do for autoregressive noise
@@ -222,12 +226,12 @@ def test_folds_taken_for_independent_would_make_silent_voxels_significant():
 
 
 def story_and_time(study):
-    """Which story it is, and where in it: nothing of what is told. Array of shape (n_rows, n_features)."""
+    """Which story it is, and where in it: nothing of what is told."""
     story = study.recordings.stacked(
         [np.tile(one, (clock.n_trs, 1)) for one, clock in zip(np.eye(8), study.recordings.clocks, strict=True)]
     )
     time = study.recordings.stacked([position(clock.n_trs) for clock in study.recordings.clocks])
-    return np.hstack([story, time, (story[:, :, None] * time[:, None, :]).reshape(len(story), -1)])
+    return problems.space(np.hstack([story, time, (story[:, :, None] * time[:, None, :]).reshape(len(story), -1)]))
 
 
 def shuffled(n_rows):
@@ -240,7 +244,7 @@ def test_a_feature_of_story_and_time_alone_scores_nothing_in_our_folds_and_much_
     design = story_and_time(usual)
 
     honest = usual.scored(design).r
-    leaky = usual.scored(design, folds=shuffled(len(design))).r
+    leaky = usual.scored(design, folds=shuffled(design.n_rows)).r
 
     # A run of 86 autocorrelated TRs counts as some 30 independent ones. Voxels are not counted: they share the design.
     error = 1 / np.sqrt(30 * len(usual.recordings.clocks))

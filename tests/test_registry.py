@@ -7,7 +7,9 @@ import pytest
 
 from brainexp.compression.none import NoCompression
 from brainexp.dataset.passage import Passage
+from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.ridge import Ridge
+from brainexp.encoder.stacked import Stacked
 from brainexp.errors import ConfigError
 from brainexp.interfaces import NOT_IN_CACHE_KEY
 from brainexp.model.transformer import Transformer
@@ -57,7 +59,12 @@ def animals() -> Registry:
 
 COMPONENTS = [
     (ENCODERS, Ridge()),
-    (ENCODERS, Ridge(alphas=(1.0, 2.5), nuisance=("motion",), backend="torch", voxels_per_batch=7)),
+    (
+        ENCODERS,
+        Ridge(alphas=(1.0, 2.5), nuisance=("motion",), form="dual", nodes=False, device="cuda:1", voxels_per_batch=7),
+    ),
+    (ENCODERS, BandedRidge(beside=("word_rate", "motion"), layers="together", n_shares=3, seed=4)),
+    (ENCODERS, Stacked(beside=("low_level",), dtype="float64")),
     (PROMPTS, Plain()),
     (COMPRESSIONS, NoCompression()),
     (DATASETS, Passage()),
@@ -156,12 +163,12 @@ def test_names_are_sorted_and_lead_to_their_classes(animals):
             ENCODERS,
             {"name": "ridge", "alfas": [1.0]},
             "unknown option of encoder 'ridge': 'alfas'. Did you mean 'alphas'? "
-            "Known: alphas, backend, nuisance, voxels_per_batch.",
+            "Known: alphas, device, dtype, form, nodes, nuisance, voxels_per_batch.",
         ),
         (
             ENCODERS,
-            {"name": "ridge", "backend": "qr"},
-            "encoder 'ridge': backend: Input should be 'numpy', 'torch' or 'torch_cuda', got 'qr'",
+            {"name": "ridge", "form": "qr"},
+            "encoder 'ridge': form: Input should be 'auto', 'primal', 'dual' or 'downdated', got 'qr'",
         ),
         (
             ENCODERS,
@@ -272,7 +279,7 @@ def test_only_frozen_dataclasses_are_registered(animals, member):
 
 
 def test_did_you_mean_guesses_only_what_is_near():
-    assert did_you_mean("alfas", ["alphas", "backend"]) == " Did you mean 'alphas'? Known: alphas, backend."
+    assert did_you_mean("alfas", ["alphas", "device"]) == " Did you mean 'alphas'? Known: alphas, device."
     assert did_you_mean("xyz", ["b", "a"]) == " Known: a, b."
 
 

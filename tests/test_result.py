@@ -21,7 +21,7 @@ TEST_R = np.array([[0.1, 0.3, np.nan, 0.2, 0.4, 0.6], [0.5, 0.7, np.nan, 0.0, -0
 CHOSEN_R = np.array([0.5, 0.7, np.nan, 0.2, 0.4, 0.6])
 CEILING = np.array([0.5, 0.01, 0.8, 0.4, 0.8, np.nan])
 VALIDATION_R = TEST_R / 2
-LAYER = np.array([[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 1]])
+LAYER = np.array([[1, 1, -1, 0, 0, 0], [1, 1, -1, 0, 0, 1]])
 
 
 def space(n_voxels: int, **rois: list[int]) -> Space:
@@ -47,10 +47,9 @@ def evaluation() -> Evaluation:
         test_r=TEST_R,
         test_r2=TEST_R**2,
         layer=LAYER,
-        penalty=np.ones((2, 6)),
+        penalty=np.ones((2, 1, 6)),
         r=CHOSEN_R,
         r2=CHOSEN_R**2,
-        observed=[],
         predicted=[],
     )
 

@@ -93,8 +93,8 @@ class BandedRidge(RidgeOptions):
         for number, share in enumerate(progress(tried, len(tried), "shares")):
             solver = given.solver(share)
             merit, r, alpha = searched(solver, responses, self)
-            better = np.flatnonzero((merit > best) | (number == 0))
-            best[better], validation_r[better] = merit[better], r[better]
+            better = np.flatnonzero((np.nan_to_num(merit, nan=-np.inf) > best) | (number == 0))
+            best[better], validation_r[better] = np.nan_to_num(merit[better], nan=-np.inf), r[better]
             with np.errstate(divide="ignore"):
                 penalty[:, better] = alpha[better] / share[:, None]
             predicted[:, better] = solver.predict(responses[:, better], alpha[better])

@@ -11,7 +11,7 @@ import numpy as np
 from brainexp.containers import Design, FloatArray, Fold
 from brainexp.solve.features import row_kernel, row_matrix, scaling
 from brainexp.solve.penalties import NODE_STEP
-from brainexp.solve.ridge import Downdated, Dual, Primal, Solver, Work
+from brainexp.solve.ridge import DOWNDATED_STEP, Downdated, Dual, Primal, Solver, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +24,8 @@ FORMS: tuple[Form, ...] = ("primal", "dual", "downdated")
 EIGH = 10
 #: A product in double precision costs as much as two in single precision.
 DOUBLE = 2
-#: Nodes of a usual spectrum.
-N_NODES = int(10 / NODE_STEP)
+#: Natural logarithm of the largest over the smallest eigenvalue that matters, in a usual spectrum.
+LOG_RANGE = 10
 
 
 class Bands:
@@ -142,16 +142,21 @@ def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int
     n, p = len(fold.train), n_features
     fit = np.array([len(rows) for rows, _ in fold.inner], dtype=float)
     held = np.array([len(rows) for _, rows in fold.inner], dtype=float)
-    nodes = min(N_NODES, n_penalties) if n_penalties < 4 else N_NODES
-    mixing = 2.0 * n_penalties * nodes * held
     if form == "primal":
         small = DOUBLE * (2.0 * (len(fit) + 1) * n * p**2 + EIGH * (len(fit) + 1) * p**3)
-        return float(small + n_voxels * (6.0 * n * p + np.sum(2 * p**2 + 4 * p * held + mixing)))
+        return float(small + n_voxels * (6.0 * n * p + np.sum(2 * p**2 + held * _search(p, n_penalties, NODE_STEP))))
     kernel = DOUBLE * 2.0 * n**2 * p
     if form == "dual":
         small = kernel + DOUBLE * EIGH * (n**3 + np.sum(fit**3))
-        return float(small + n_voxels * (2.0 * n**2 + np.sum(2 * fit**2 + 4 * fit * held + mixing)))
+        return float(small + n_voxels * (2.0 * n**2 + np.sum(2 * fit**2 + held * _search(fit, n_penalties, NODE_STEP))))
     out = n - fit
     small = kernel + DOUBLE * (EIGH * n**3 + n_penalties * np.sum(2 * out**2 * n + 2 * out**3))
-    wide = 2.0 * n**2 + np.sum(4 * n * out + 2 * n_penalties * nodes * out + 2 * n_penalties * held * out)
+    wide = 2.0 * n**2 + np.sum(out * (2 * n + _search(n, n_penalties, DOWNDATED_STEP) + 2 * n_penalties * held))
     return float(small + DOUBLE * n_voxels * wide)
+
+
+def _search(n_components: FloatArray | int, n_penalties: int, step: float) -> FloatArray:
+    """Multiplications and additions per row and voxel that give the sums of every penalty, with nodes or without."""
+    nodes = np.minimum(n_components, LOG_RANGE / step)
+    found: FloatArray = np.minimum(4 * n_components + 2 * n_penalties * nodes, 2 * n_penalties * n_components)
+    return found

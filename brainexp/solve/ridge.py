@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RANK = 1e-13
 #: Largest error of a prediction, relative to its response, that single precision may bring.
 MAX_ERROR = 1e-4
+#: Distance of nodes in the downdated form, whose inverses amplify the error that nodes bring.
+DOWNDATED_STEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,9 @@ class Dual:
 
             found = []
             for spectrum, (fit, _) in zip(self._inner, self._fold.inner, strict=True):
-                shrunk = spectrum.shrinkage(penalty[chunk], own.dtype) * (spectrum.vectors.T @ _centred(own[fit]))
-                found.append(spectrum.basis @ shrunk + own[fit].mean(dim=0))
+                shrinkage = _shrinkage(spectrum.eigenvalues, penalty[chunk], own.dtype)
+                guess = spectrum.basis @ (shrinkage * (spectrum.vectors.T @ _centred(own[fit])))
+                found.append(guess + own[fit].mean(dim=0))
             return torch.cat(found)
 
         return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
@@ -151,35 +154,44 @@ class Dual:
         return _by_chunk(dual, responses, self._dtype, self._alphas, self._work)
 
     def _shrunk(self, own: Tensor, penalty: FloatArray) -> Tensor:
-        return self._outer.shrinkage(penalty, own.dtype) * (self._outer.vectors.T @ _centred(own))
+        return _shrinkage(self._outer.eigenvalues, penalty, own.dtype) * (self._outer.vectors.T @ _centred(own))
 
 
 class Downdated(Dual):
     """The dual form with one decomposition for all inner folds, which pays when they are many.
 
-    With ``P`` the inverse of ``K + a`` on centred rows, what a fit without the rows L misses on them is
-    ``(P_LL)⁻¹ (P Y)_L``: the leave-one-out formula of Allen (1974) for blocks, with an intercept that is not penalised.
+    With ``K = V Λ Vᵀ`` on centred rows and ``H`` its shrinkage ``V Λ (Λ + a)⁻¹ Vᵀ``, a fit without the rows L predicts of
+    them ``(V a (Λ + a)⁻¹ Vᵀ)_LL⁻¹ H_LF z`` and the mean of the rows F that are left, which is taken out of their responses
+    z. This is the leave-one-out formula of Allen (1974) for blocks, with an intercept that is not penalised, and without
+    its difference of responses and misses, which loses all digits where the penalty is large.
     """
 
     def _prepare_search(self, kernel: Tensor, every: _Spectrum) -> None:
-        # A miss is what is left where large terms cancel, so it needs more digits than a prediction.
+        # The inverse amplifies rounding by as much as its largest element, not by the root of it as a prediction does.
         self._search_dtype = _dtype(self._work, float(every.eigenvalues[0] / self._alphas.min()))
         self._vectors = every.vectors.to(self._search_dtype)
+        self._eigenvalues = every.eigenvalues
         self._left_out = [self._without(every, fit, validation) for fit, validation in self._fold.inner]
 
-    def _without(self, every: _Spectrum, fit: IntArray, validation: IntArray) -> tuple[Spectral, Tensor, IntArray]:
+    def _without(self, every: _Spectrum, fit: IntArray, validation: IntArray) -> tuple[IntArray, Tensor]:
+        """Rows that are left out, and for each penalty what turns their shrunk sums into guesses of validation rows."""
         import torch
 
         out = np.setdiff1d(np.arange(len(self._fold.train)), fit)
         vectors = every.vectors[out]
-        spectral = Spectral(vectors, every.eigenvalues, self._alphas, inverse=True, nodes=self._work.nodes)
         own = torch.as_tensor(np.searchsorted(out, validation), device=vectors.device)
-        inverse = [torch.linalg.inv((vectors * row) @ vectors.T)[own] for row in spectral.function()]
-        return (
-            replace(spectral, basis=vectors.to(self._search_dtype)),
-            torch.stack(inverse).to(self._search_dtype),
-            validation,
-        )
+        rest = self._alphas[:, None] / (every.eigenvalues + self._alphas[:, None])
+        inverse = [torch.linalg.inv((vectors * row) @ vectors.T)[own] for row in rest]
+        return out, torch.stack(inverse).to(self._search_dtype)
+
+    def _folds(self, own: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Of each inner fold: vectors of the rows left out, their inverses, components and mean of the rows that are left."""
+        weights = self._vectors.T @ own
+        total = own.sum(dim=0)
+        for (out, inverse), (fit, _) in zip(self._left_out, self._fold.inner, strict=True):
+            mean = (total - own[out].sum(dim=0)) / len(fit)
+            vectors = self._vectors[out]
+            yield vectors, inverse, weights - vectors.T @ (own[out] - mean), mean
 
     def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`."""
@@ -189,36 +201,34 @@ class Downdated(Dual):
     def _missed_scores(self, own: Tensor, _: slice, measure: Measure) -> Tensor:
         import torch
 
-        weights = self._vectors.T @ _centred(own)
         total = own.new_zeros(len(self._alphas), own.shape[1])
-        for spectral, inverse, validation in self._left_out:
-            observed = own[validation]
-            found = []
+        for (vectors, inverse, weights, mean), rows in zip(self._folds(own), self._fold.inner, strict=True):
+            spectral = Spectral(vectors, self._eigenvalues, self._alphas, nodes=self._work.nodes, step=DOWNDATED_STEP)
+            observed, found = own[rows[1]] - mean, []
             for piece in cachefuls(spectral, own.shape[1]):
-                missed = torch.bmm(inverse, spectral.sums(weights[:, piece]))
+                guess = torch.bmm(inverse, spectral.sums(weights[:, piece]))
                 if measure == "r2":
-                    found.append(explained(missed, observed[:, piece]))
+                    found.append(explained(observed[:, piece] - guess, observed[:, piece]))
                 else:
-                    guess = observed[:, piece] - missed
                     found.append(correlation(guess - guess.mean(dim=1, keepdim=True), observed[:, piece]))
             total += torch.cat(found, dim=1)
         return total / len(self._left_out)
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """As `Solver.cross_predict`; every penalty must be one of those that were searched."""
+        number = np.abs(penalty - self._alphas.cpu().numpy()[:, None]).argmin(axis=0)
 
         def predictions(own: Tensor, chunk: slice) -> Tensor:
             import torch
 
-            weights = self._vectors.T @ _centred(own)
-            at = _like(np.abs(penalty[chunk] - self._alphas.cpu().numpy()[:, None]).argmin(axis=0), own)
-            every = torch.arange(own.shape[1], device=own.device)
             found = []
-            for spectral, inverse, validation in self._left_out:
-                pieces = [
-                    torch.bmm(inverse, spectral.sums(weights[:, piece])) for piece in cachefuls(spectral, own.shape[1])
-                ]
-                found.append(own[validation] - torch.cat(pieces, dim=2)[at, :, every].T)
+            for vectors, inverse, weights, mean in self._folds(own):
+                shrunk = vectors @ (_shrinkage(self._eigenvalues, penalty[chunk], own.dtype) * weights)
+                guess = shrunk.new_empty(inverse.shape[1], own.shape[1])
+                for at in np.unique(number[chunk]):
+                    alike = _places(np.flatnonzero(number[chunk] == at), own)
+                    guess[:, alike] = inverse[at] @ shrunk[:, alike]
+                found.append(guess + mean)
             return torch.cat(found)
 
         return _by_chunk(predictions, responses, self._search_dtype, self._alphas, self._work)
@@ -279,7 +289,7 @@ class Primal:
 
             found = []
             for (spectrum, components), (fit, _) in zip(self._inner_components(own), self._fold.inner, strict=True):
-                shrunk = spectrum.shrinkage(penalty[chunk], own.dtype) * components
+                shrunk = _shrinkage(spectrum.eigenvalues, penalty[chunk], own.dtype) * components
                 found.append(spectrum.basis @ shrunk + own[fit].mean(dim=0))
             return torch.cat(found)
 
@@ -303,7 +313,7 @@ class Primal:
 
     def _shrunk(self, own: Tensor, penalty: FloatArray) -> Tensor:
         components = self._outer.components(self._train.T @ _centred(own))
-        return self._outer.shrinkage(penalty, own.dtype) * components
+        return _shrinkage(self._outer.eigenvalues, penalty, own.dtype) * components
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,11 +353,6 @@ class _Spectrum:
         kept = max(1, int((self.eigenvalues > RANK * self.eigenvalues[0]).sum()))
         return _Spectrum(self.vectors[:, :kept], self.eigenvalues[:kept], self.basis[:, :kept])
 
-    def shrinkage(self, penalty: FloatArray, dtype: Any) -> Tensor:
-        """``Λ / (Λ + a)`` of penalties of shape (n_voxels,), shape (n_components, n_voxels)."""
-        value = self.eigenvalues[:, None]
-        return (value / (value + _like(penalty, value))).to(dtype)
-
     def components(self, covariance: Tensor) -> Tensor:
         """``Λ⁻¹ Qᵀ Xᵀ Y`` of the covariance of features and responses."""
         return (self.vectors.T @ covariance) / self.eigenvalues[:, None].to(covariance.dtype)
@@ -355,6 +360,12 @@ class _Spectrum:
     def cast(self, dtype: Any) -> _Spectrum:
         """The same with vectors and basis of another type; eigenvalues stay float64."""
         return _Spectrum(self.vectors.to(dtype), self.eigenvalues, self.basis.to(dtype))
+
+
+def _shrinkage(eigenvalues: Tensor, penalty: FloatArray, dtype: Any) -> Tensor:
+    """``Λ / (Λ + a)`` of penalties of shape (n_voxels,), shape (n_components, n_voxels)."""
+    value = eigenvalues[:, None]
+    return (value / (value + _like(penalty, value))).to(dtype)
 
 
 def _by_chunk(

@@ -155,12 +155,12 @@ def words_per_tr(times: np.ndarray) -> np.ndarray:
 
 
 def delayed(rows: np.ndarray) -> np.ndarray:
-    """Put copies delayed by 1, 2, 3 and 4 TRs side by side, zeros before the start.
+    """Put copies delayed by 1, 2, 3 and 4 TRs side by side, zeros (the mean) before the start.
 
     Parameters
     ----------
     rows : ndarray, shape (n_trs, n_columns)
-        Values per TR.
+        Standardised values per TR.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def inner_scores(x: np.ndarray, y: np.ndarray, fold: int) -> np.ndarray:
     return np.mean(scores, axis=0)
 
 
-def score_fold(x: np.ndarray, y: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def score_fold(x: np.ndarray, y: np.ndarray, fold: int, delay: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose each target's penalty inside the training rows, refit, and test on the held-out block.
 
     Parameters
@@ -224,6 +224,8 @@ def score_fold(x: np.ndarray, y: np.ndarray, fold: int) -> tuple[np.ndarray, np.
         Responses.
     fold : int
         The block held out for the test.
+    delay : bool
+        Whether standardised predictors are delayed.
 
     Returns
     -------
@@ -231,6 +233,7 @@ def score_fold(x: np.ndarray, y: np.ndarray, fold: int) -> tuple[np.ndarray, np.
     """
     train, test = away_from(fold), block_of_row() == fold
     x = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
+    x = delayed(x) if delay else x
     scores = inner_scores(x, y, fold)
     penalty = PENALTIES[scores.argmax(axis=0)]
     model = Ridge(alpha=penalty, solver="svd").fit(x[train], y[train])
@@ -238,7 +241,7 @@ def score_fold(x: np.ndarray, y: np.ndarray, fold: int) -> tuple[np.ndarray, np.
     return correlation(predicted, y[test]), scores.max(axis=0), penalty
 
 
-def score(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def score(x: np.ndarray, y: np.ndarray, delay: bool = True) -> np.ndarray:
     """Score one set of predictors on all folds.
 
     Parameters
@@ -247,13 +250,15 @@ def score(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         Raw predictors.
     y : ndarray, shape (362, n_targets)
         Responses.
+    delay : bool
+        Whether responses depend on earlier TRs of the predictors.
 
     Returns
     -------
     ndarray, shape (3, 5, n_targets)
         Test r, validation r and chosen penalty, per fold.
     """
-    return np.stack([score_fold(x, y, fold) for fold in range(N_FOLDS)], axis=1)
+    return np.stack([score_fold(x, y, fold, delay) for fold in range(N_FOLDS)], axis=1)
 
 
 def reference(root: Path, checkpoint: Path) -> dict[str, np.ndarray | list[str]]:
@@ -283,14 +288,14 @@ def reference(root: Path, checkpoint: Path) -> dict[str, np.ndarray | list[str]]
 
     features = word_features(words, checkpoint)
     weights = lanczos(times)
-    results = np.stack([score(delayed(weights @ layer.astype(np.float64)), stacked) for layer in features])
+    results = np.stack([score(weights @ layer.astype(np.float64), stacked) for layer in features])
     test_r, validation_r, penalty = results.transpose(1, 0, 2, 3)  # each (layer, fold, target)
     layer = validation_r.mean(axis=2).argmax(axis=0)
     folds = np.arange(N_FOLDS)
 
-    word_rate = score(delayed(words_per_tr(times)), stacked)[0].mean(axis=0)
+    word_rate = score(words_per_tr(times), stacked)[0].mean(axis=0)
     powers = [read_sound_power(root, name) for name in subjects]
-    sound_power = [score(power, y)[0].mean(axis=0) for power, y in zip(powers, responses, strict=True)]
+    sound_power = [score(power, y, delay=False)[0].mean(axis=0) for power, y in zip(powers, responses, strict=True)]
     return {
         "subjects": subjects,
         "rois": list(ROIS),

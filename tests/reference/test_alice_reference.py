@@ -1,11 +1,13 @@
 """Real fMRI through the pipeline and through a script that shares nothing with it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from brainexp.experiment import Experiment, layer_designs, recorded, run, word_features
+from brainexp.experiment import Experiment, run, word_features
+from brainexp.recordings import layer_designs, recorded
 from tests.reference.alice_reference import reference
 
 pytestmark = [pytest.mark.data, pytest.mark.minilm, pytest.mark.filterwarnings("ignore")]
@@ -27,6 +29,7 @@ def experiment(composed, alice_root):
             "model=minilm",
             "baselines=[word_rate,sound_power,untrained]",
             "scoring.permutations=200",
+            "encoder.nodes=false",  # exact; what nodes change is tested below
         )
     )
 
@@ -53,12 +56,22 @@ def test_r_is_that_of_the_independent_script(experiment, expected):
 
 
 def test_features_are_those_of_the_independent_script(experiment, expected):
-    recordings = recorded(experiment)
+    recordings = recorded(experiment.dataset)
 
     features, _ = word_features(experiment, experiment.model, recordings.stimuli)
 
     np.testing.assert_allclose(features["alice_chapter_1"], expected["features"], atol=2e-5)
-    assert len(layer_designs(experiment, recordings, features)) == 7
+    assert len(layer_designs(experiment.align, recordings, features)) == 7
+
+
+def test_nodes_change_few_penalties_and_the_mean_hardly(experiment):
+    exact, near = (
+        by_subject_and_roi(run(replace(experiment, encoder=replace(experiment.encoder, nodes=nodes))).scores, "model")
+        for nodes in (False, True)
+    )
+
+    assert (np.abs(near - exact) < 1e-3).mean() > 0.97  # others have chosen the neighbour of a nearly equal penalty
+    assert near.mean() == pytest.approx(exact.mean(), abs=1e-4)
 
 
 def test_the_trained_model_predicts_better_than_its_untrained_twin_and_than_low_level_baselines(experiment):
