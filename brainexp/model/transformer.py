@@ -12,8 +12,9 @@ import numpy as np
 from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
-from brainexp.interfaces import NOT_IN_CACHE_KEY, Prompt
+from brainexp.interfaces import NOT_IN_CACHE_KEY, Compression, Prompt
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
+from brainexp.model.generation import answers, last_token, no_answer
 from brainexp.model.window import Window, tokens_of_word, windows
 from brainexp.registry import MODELS
 
@@ -90,20 +91,13 @@ class Transformer:
             If weights or device are not there, or the number of blocks is not the declared one.
         """
         import torch
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModel
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         path = located(self.path)
         config = self._config(path)
-        tokenizer = from_pretrained(AutoTokenizer, path, self.revision, use_fast=True)
-        if not tokenizer.is_fast:
-            raise ModelError(
-                f"model {self.path!r} has no fast tokenizer, so tokens cannot be mapped to words by their characters. "
-                "Convert it to tokenizer.json."
-            )
-        if tokenizer.pad_token is None:  # never attended to, so any token will do
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+        tokenizer = self.tokenizer()
         dtype = getattr(torch, self.dtype)
         if self.weights == "random":
             with torch.random.fork_rng():
@@ -113,10 +107,40 @@ class Transformer:
             network = from_pretrained(AutoModel, path, self.revision, dtype=dtype)
         return LoadedTransformer(model=self, network=network.to(self._device()).eval(), tokenizer=tokenizer)
 
+    def tokenizer(self) -> Any:
+        """Return the checkpoint's tokenizer, with a token to pad with.
+
+        Raises
+        ------
+        ModelError
+            If it is not there, or cannot tell which characters a token is made of.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = from_pretrained(AutoTokenizer, located(self.path), self.revision, use_fast=True)
+        if not tokenizer.is_fast:
+            raise ModelError(
+                f"model {self.path!r} has no fast tokenizer, so tokens cannot be mapped to words by their characters. "
+                "Convert it to tokenizer.json."
+            )
+        if tokenizer.pad_token is None:  # never attended to, so any token will do
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+        return tokenizer
+
     def require_ready(self) -> None:
         """Raise ModelError if checkpoint or device are not there, or the checkpoint is not the declared one."""
         self._device()
         self._config(located(self.path))
+
+    def objection(self, compression: Compression, prompt: Prompt) -> str | None:
+        """Return why the model cannot answer the prompt, or None; raise ModelError if it has no chat template."""
+        frame = prompt.around(self.tokenizer())
+        return no_answer(self._config(located(self.path))) if frame.reads == "generated" else None
+
+    def shape(self) -> tuple[int, int]:
+        """Layers (one more than blocks) and width of the features."""
+        config = self._config(located(self.path)).get_text_config()
+        return int(config.num_hidden_layers) + 1, int(config.hidden_size)
 
     def _device(self) -> str:
         import torch
@@ -178,15 +202,15 @@ class LoadedTransformer:
         stimulus : Stimulus
             A story.
         prompt : Prompt
-            What stands around the context.
+            What stands around the context, and which states are read.
 
         Yields
         ------
         at : array of int of shape (n,)
             Which words.
         values : array of float32 of shape (n_layers, n, n_dims)
-            Hidden states pooled over the word's sub-tokens; layer 0 is the embedding output, the last one what
-            transformers returns last (for Llama-like models after the final norm).
+            Hidden states pooled over the word's sub-tokens, or as the prompt says; layer 0 is the embedding output, the
+            last one what transformers returns last (for Llama-like models after the final norm).
 
         Raises
         ------
@@ -195,18 +219,30 @@ class LoadedTransformer:
         ModelError
             If a context is longer than the model can read.
         """
-        found = windows(stimulus, self.model.context_words, prompt)
-        encoded = self.tokenizer([window.text for window in found], return_offsets_mapping=True)
+        frame = prompt.around(self.tokenizer)
+        found = windows(stimulus, self.model.context_words, frame)
+        encoded = self.tokenizer(
+            [window.text for window in found], return_offsets_mapping=True, add_special_tokens=frame.special_tokens
+        )
         spans = [
             tokens_of_word(offsets, window, stimulus, at)
             for at, (offsets, window) in enumerate(zip(encoded["offset_mapping"], found, strict=True))
         ]
         lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        self._require_readable(lengths, found)
+        self._require_readable(lengths + frame.max_new_tokens, found)
+        if frame.reads == "generated":
+            yield from answers(self, encoded["input_ids"], frame.max_new_tokens)
+            return
+        if frame.reads == "last":
+            spans = [last_token(offsets) for offsets in encoded["offset_mapping"]]
         order = np.argsort(lengths, kind="stable")  # like lengths together: little padding
         for first in range(0, len(order), self.model.batch_size):
             at = order[first : first + self.model.batch_size]
             yield at, self._pooled([encoded["input_ids"][i] for i in at], [spans[i] for i in at])
+
+    def facts(self, stimulus: Stimulus) -> dict[str, float]:
+        """Return nothing: every word has features, or reading it was an error."""
+        return {}
 
     def _pooled(self, ids: list[list[int]], spans: list[tuple[int, int]]) -> FloatArray:
         import torch

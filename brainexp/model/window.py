@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from brainexp.containers import Stimulus
 from brainexp.errors import DataError
-from brainexp.interfaces import Prompt
+from brainexp.interfaces import Frame
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Window:
     stop: int
 
 
-def windows(stimulus: Stimulus, context_words: int, prompt: Prompt) -> list[Window]:
+def windows(stimulus: Stimulus, context_words: int, frame: Frame) -> list[Window]:
     """Put every word at the end of the last ``context_words`` words, itself included.
 
     Parameters
@@ -36,7 +36,7 @@ def windows(stimulus: Stimulus, context_words: int, prompt: Prompt) -> list[Wind
         A story.
     context_words : int
         Words that the model reads; the first words of a story have fewer.
-    prompt : Prompt
+    frame : Frame
         What stands around them.
 
     Returns
@@ -47,7 +47,7 @@ def windows(stimulus: Stimulus, context_words: int, prompt: Prompt) -> list[Wind
     found = []
     for at, word in enumerate(stimulus.units):
         context = " ".join(stimulus.units[max(0, at + 1 - context_words) : at + 1])
-        rendered = prompt.render(context)
+        rendered = frame.render(context)
         stop = rendered.start + len(context)
         found.append(Window(text=rendered.text, start=stop - len(word), stop=stop))
     return found
