@@ -123,8 +123,6 @@ class ArrayCache:
         about: Mapping[str, Any],
     ) -> Found:
         folder = self.folder(key)
-        for killed in folder.parent.glob(f"{UNFINISHED}{folder.name}-*"):
-            shutil.rmtree(killed, ignore_errors=True)
         temporary = folder.parent / f"{UNFINISHED}{folder.name}-{uuid4().hex}"  # not mkdtemp: others must read it
         temporary.mkdir()
         try:
@@ -194,7 +192,12 @@ class ArrayCache:
         except Timeout:
             log.warning("another job computes features of story %r; waiting for it.", about.get("story"))
             lock.acquire(poll_interval=0.2)
+        except OSError as error:  # some network file systems have none
+            log.warning("%s knows no locks (%s), so jobs that start together compute features twice.", self.root, error)
         try:
+            if lock.is_locked:
+                for killed in folder.parent.glob(f"{UNFINISHED}{folder.name}-*"):
+                    shutil.rmtree(killed, ignore_errors=True)
             yield
         finally:
             lock.release()

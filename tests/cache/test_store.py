@@ -1,20 +1,34 @@
-import hashlib
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from brainexp.cache import ArrayCache, default_cache_dir, digest, file_digest
+from brainexp.cache import ArrayCache, default_cache_dir, file_digest
+from brainexp.errors import ConfigError
 
-KEY = {"model": {"path": "x", "layers": [1, 2]}, "story": "fable"}
-SHAPE = (3, 4)
+KEY = {"model": {"path": "x", "layers": [1, 2]}, "units": "fable"}
+SHAPE = (3, 4, 2)
+VALUES = np.arange(24, dtype=np.float32).reshape(SHAPE)
+ABOUT = {"story": "fable", "model": {"name": "toy"}}
+FACTS = {"words_per_s": 12.5, "n_tokens": 40.0}
 
 
-def fill(values: np.ndarray) -> dict[str, float]:
-    values[:] = np.arange(values.size).reshape(values.shape)
-    return {"words_per_s": 12.5, "n_tokens": 40.0}
+def fill(write) -> dict[str, float]:
+    """Write units in another order than theirs, as batches of like length come."""
+    for at in ([3, 1], [0], [2]):
+        write(np.array(at), VALUES[:, at])
+    return FACTS
+
+
+def put(cache, key=KEY, fill=fill, shape=SHAPE):
+    return cache.get_or_put(key, shape, fill, ABOUT)
 
 
 @pytest.fixture
@@ -23,26 +37,38 @@ def cache(tmp_path) -> ArrayCache:
 
 
 def files_in(cache: ArrayCache) -> set[str]:
-    return {path.name for path in cache.root.rglob("*") if path.is_file()}
+    return {path.name for path in cache.root.rglob("*") if path.is_file() and path.suffix != ".lock"}
 
 
 def truncate_values(folder: Path) -> None:
-    content = (folder / "values.npy").read_bytes()
-    (folder / "values.npy").write_bytes(content[:-7])
+    content = (folder / "layer_001.npy").read_bytes()
+    (folder / "layer_001.npy").write_bytes(content[:-7])
 
 
 def empty_values(folder: Path) -> None:
-    (folder / "values.npy").write_bytes(b"")
+    (folder / "layer_002.npy").write_bytes(b"")
 
 
 def corrupt_a_byte(folder: Path) -> None:
-    content = bytearray((folder / "values.npy").read_bytes())
+    content = bytearray((folder / "layer_000.npy").read_bytes())
     content[-3] ^= 0xFF
-    (folder / "values.npy").write_bytes(content)
+    (folder / "layer_000.npy").write_bytes(content)
 
 
 def remove_values(folder: Path) -> None:
-    (folder / "values.npy").unlink()
+    (folder / "layer_001.npy").unlink()
+
+
+def swap_layers(folder: Path) -> None:
+    (folder / "layer_000.npy").rename(folder / "other")
+    (folder / "layer_001.npy").rename(folder / "layer_000.npy")
+    (folder / "other").rename(folder / "layer_001.npy")
+
+
+def take_the_place_of_another(folder: Path) -> None:
+    entry = json.loads((folder / "entry.json").read_text())
+    entry["key"]["units"] = "another fable"
+    (folder / "entry.json").write_text(json.dumps(entry))
 
 
 def remove_entry(folder: Path) -> None:
@@ -70,7 +96,7 @@ def remove_facts(folder: Path) -> None:
 
 def remove_digest(folder: Path) -> None:
     entry = json.loads((folder / "entry.json").read_text())
-    del entry["sha256"]
+    del entry["sha256"]["layer_002.npy"]
     (folder / "entry.json").write_text(json.dumps(entry))
 
 
@@ -79,6 +105,8 @@ DAMAGES = [
     empty_values,
     corrupt_a_byte,
     remove_values,
+    swap_layers,
+    take_the_place_of_another,
     remove_entry,
     write_invalid_json,
     write_bytes_that_are_no_text,
@@ -94,65 +122,106 @@ def test_nothing_is_found_before_something_was_put(cache):
 
 
 def test_what_was_put_is_found_again_with_its_facts(cache):
-    put_values, put_facts = cache.put(KEY, SHAPE, fill)
-    got_values, got_facts = cache.get(KEY)
+    put_layers, put_facts = put(cache)
+    got_layers, got_facts = cache.get(KEY)
 
-    np.testing.assert_array_equal(put_values, np.arange(12).reshape(SHAPE))
-    np.testing.assert_array_equal(got_values, put_values)
-    assert got_facts == put_facts == {"words_per_s": 12.5, "n_tokens": 40.0}
-    assert got_values.dtype == np.float32
-
-
-def test_another_job_finds_it_too(cache):
-    cache.put(KEY, SHAPE, fill)
-
-    values, _ = ArrayCache(cache.root).get(KEY)
-
-    np.testing.assert_array_equal(values, np.arange(12).reshape(SHAPE))
+    np.testing.assert_array_equal(np.asarray(put_layers), VALUES)
+    np.testing.assert_array_equal(np.asarray(got_layers), VALUES)
+    assert got_facts == put_facts == FACTS
+    assert got_layers.shape == put_layers.shape == SHAPE
+    assert got_layers[0].dtype == np.float32
 
 
-def test_arrays_are_memory_maps_that_cannot_be_written(cache):
-    put_values, _ = cache.put(KEY, SHAPE, fill)
-    got_values, _ = cache.get(KEY)
+def test_what_is_there_is_not_computed_again_by_another_job_either(cache):
+    put(cache)
 
-    for values in (put_values, got_values):
-        assert isinstance(values, np.memmap)
-        with pytest.raises(ValueError, match="read-only"):
-            values[0, 0] = 1.0
+    layers, _ = put(ArrayCache(cache.root), fill=lambda _: pytest.fail("computed again"))
+
+    np.testing.assert_array_equal(np.asarray(layers), VALUES)
 
 
-def test_an_entry_says_what_made_it(cache):
-    cache.put(KEY, SHAPE, fill)
+def test_there_is_a_file_per_layer_and_the_entry_says_what_made_it(cache):
+    put(cache)
+    folder = cache.folder(KEY)
 
-    entry = json.loads((cache.folder(KEY) / "entry.json").read_text())
+    entry = json.loads((folder / "entry.json").read_text())
+
+    assert files_in(cache) == {"layer_000.npy", "layer_001.npy", "layer_002.npy", "entry.json"}
     assert entry["key"] == KEY
-    assert entry["sha256"] == hashlib.sha256((cache.folder(KEY) / "values.npy").read_bytes()).hexdigest()
+    assert entry["about"] == ABOUT
+    assert entry["shape"] == list(SHAPE)
+    for layer in range(3):
+        np.testing.assert_array_equal(np.load(folder / f"layer_{layer:03d}.npy"), VALUES[layer])
+    told = subprocess.run(["sha256sum", *entry["sha256"]], cwd=folder, capture_output=True, text=True, check=True)
+    assert dict(line.split()[::-1] for line in told.stdout.splitlines()) == entry["sha256"]
+
+
+def test_a_file_is_read_once_for_its_digest_when_written_and_once_when_found(cache, monkeypatch):
+    read = []
+
+    def counted(path):
+        read.append(path.name)
+        return file_digest(path)
+
+    monkeypatch.setattr("brainexp.cache.store.file_digest", counted)
+
+    put(cache)
+    assert read == ["layer_000.npy", "layer_001.npy", "layer_002.npy"]
+    cache.get(KEY)
+    assert len(read) == 6
 
 
 def test_other_keys_find_other_entries(cache):
-    cache.put(KEY, SHAPE, fill)
+    put(cache)
 
-    assert cache.get({**KEY, "story": "another"}) is None
+    assert cache.get({**KEY, "units": "another"}) is None
     assert cache.get({**KEY, "model": {"path": "x", "layers": [2, 1]}}) is None
 
 
-def test_fill_is_handed_an_array_of_the_shape_asked_for(cache):
-    seen = []
+def test_half_precision_takes_half_the_room_and_is_near(cache, rng):
+    half = ArrayCache(cache.root, "float16")
+    values = (1e3 * rng.standard_normal((2, 50, 30))).astype(np.float32)
 
-    def remember(values: np.ndarray) -> dict[str, float]:
-        seen.append((values.shape, values.dtype, bool(values.any())))
+    def fill_all(write):
+        write(np.arange(50), values)
         return {}
 
-    values, facts = cache.put(KEY, (2, 3, 5), remember)
+    layers, _ = half.get_or_put(KEY, values.shape, fill_all, ABOUT)
 
-    assert seen == [((2, 3, 5), np.dtype(np.float32), False)]
-    assert values.shape == (2, 3, 5)
-    assert facts == {}
+    assert np.load(layers.files[0]).dtype == np.float16
+    assert layers.files[0].stat().st_size < 0.55 * values[0].nbytes
+    assert layers[0].dtype == np.float32
+    np.testing.assert_allclose(np.asarray(layers), values, rtol=2.0**-11)
+    np.testing.assert_array_equal(np.asarray(half.get(KEY)[0]), values.astype(np.float16))
+
+
+def test_one_precision_does_not_stand_for_the_other(cache):
+    put(cache)
+
+    assert ArrayCache(cache.root, "float16").get(KEY) is None
+
+
+@pytest.mark.parametrize("value", [65_600.0, -1e9])
+def test_what_half_precision_cannot_hold_is_refused_in_words(cache, value):
+    def overflow(write):
+        values = VALUES.copy()
+        values[2, 1, 0] = value
+        write(np.arange(4), values)
+        return {}
+
+    with pytest.raises(
+        ConfigError,
+        match=rf"float16 holds values up to 65,504, but features of layer 2 reach {abs(value):,.0f}. Give cache.dtype=float32",
+    ):
+        put(ArrayCache(cache.root, "float16"), fill=overflow)
+
+    assert files_in(cache) == set()
+    assert put(cache, fill=overflow)[0][2][1, 0] == np.float32(value)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_broken_entry_is_removed_with_a_warning_and_can_be_computed_again(cache, caplog, damage):
-    cache.put(KEY, SHAPE, fill)
+    put(cache)
     damage(cache.folder(KEY))
 
     with caplog.at_level(logging.WARNING):
@@ -163,13 +232,13 @@ def test_a_broken_entry_is_removed_with_a_warning_and_can_be_computed_again(cach
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert f"cache entry {cache.folder(KEY)} is broken" in caplog.text
     assert "it is computed again" in caplog.text
-    values, facts = cache.put(KEY, SHAPE, fill)
-    np.testing.assert_array_equal(values, np.arange(12).reshape(SHAPE))
-    assert facts["n_tokens"] == 40.0
+    layers, facts = put(cache)
+    np.testing.assert_array_equal(np.asarray(layers), VALUES)
+    assert facts == FACTS
 
 
 def test_an_intact_entry_is_read_without_a_warning(cache, caplog):
-    cache.put(KEY, SHAPE, fill)
+    put(cache)
 
     with caplog.at_level(logging.WARNING):
         cache.get(KEY)
@@ -178,9 +247,9 @@ def test_an_intact_entry_is_read_without_a_warning(cache, caplog):
 
 
 def test_a_broken_entry_leaves_the_others_alone(cache):
-    other = {**KEY, "story": "another"}
-    cache.put(KEY, SHAPE, fill)
-    cache.put(other, SHAPE, fill)
+    other = {**KEY, "units": "another"}
+    put(cache)
+    put(cache, key=other)
     corrupt_a_byte(cache.folder(KEY))
 
     cache.get(KEY)
@@ -188,99 +257,131 @@ def test_a_broken_entry_leaves_the_others_alone(cache):
     assert cache.get(other) is not None
 
 
-def test_a_broken_entry_is_replaced_by_a_put(cache):
-    cache.put(KEY, SHAPE, fill)
-    corrupt_a_byte(cache.folder(KEY))
+def test_reading_an_entry_marks_it_as_used(cache):
+    put(cache)
+    entry = cache.folder(KEY) / "entry.json"
+    os.utime(entry, (1e9, 1e9))
 
-    values, _ = cache.put(KEY, SHAPE, fill)
+    cache.get(KEY)
 
-    np.testing.assert_array_equal(values, np.arange(12).reshape(SHAPE))
+    assert entry.stat().st_mtime > 1e9
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()])
 def test_an_exception_inside_fill_leaves_nothing_behind(cache, error):
-    def fail(values: np.ndarray) -> dict[str, float]:
-        values[:] = 1
+    def fail(write):
+        write(np.arange(4), VALUES)
         raise error
 
     with pytest.raises(type(error)):
-        cache.put(KEY, SHAPE, fail)
+        put(cache, fill=fail)
 
     assert cache.get(KEY) is None
     assert not cache.folder(KEY).exists()
     assert files_in(cache) == set()
-    assert not list(cache.root.rglob(".partial-*"))
-
-
-def test_after_an_exception_the_entry_can_be_computed(cache):
-    def fail(values: np.ndarray) -> dict[str, float]:
-        raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError, match="out of memory"):
-        cache.put(KEY, SHAPE, fail)
-    values, _ = cache.put(KEY, SHAPE, fill)
-
-    np.testing.assert_array_equal(values, np.arange(12).reshape(SHAPE))
+    np.testing.assert_array_equal(np.asarray(put(cache)[0]), VALUES)
 
 
 def test_facts_that_json_cannot_hold_leave_nothing_behind(cache):
-    def fill_badly(values: np.ndarray) -> dict:
-        return {"speed": object()}
-
     with pytest.raises(TypeError, match="not JSON serializable"):
-        cache.put(KEY, SHAPE, fill_badly)
+        put(cache, fill=lambda _: {"speed": object()})
 
     assert files_in(cache) == set()
 
 
-def test_no_unfinished_folder_stays_after_a_put(cache):
-    cache.put(KEY, SHAPE, fill)
+def test_a_full_disk_is_an_error_in_words_before_work_starts(cache, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
 
-    assert files_in(cache) == {"values.npy", "entry.json"}
-    assert not list(cache.root.rglob(".partial-*"))
+    monkeypatch.setattr(os, "posix_fallocate", full)
 
+    with pytest.raises(ConfigError, match="is full: no room for 160 bytes of a layer. Give cache.dir="):
+        put(cache, fill=lambda _: pytest.fail("work had started"))
 
-def test_two_puts_of_the_same_key_are_fine_and_the_first_stays(cache):
-    def other_fill(values: np.ndarray) -> dict[str, float]:
-        values[:] = -1
-        return {}
-
-    cache.put(KEY, SHAPE, fill)
-    values, facts = cache.put(KEY, SHAPE, other_fill)
-
-    np.testing.assert_array_equal(values, np.arange(12).reshape(SHAPE))
-    assert facts["n_tokens"] == 40.0
-    assert not list(cache.root.rglob(".partial-*"))
+    assert files_in(cache) == set()
 
 
-def test_a_job_that_finishes_while_another_computes_does_not_disturb_it(cache):
-    def slow_fill(values: np.ndarray) -> dict[str, float]:
-        ArrayCache(cache.root).put(KEY, SHAPE, fill)
-        return fill(values)
+JOB = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from brainexp.cache import ArrayCache
 
-    values, _ = cache.put(KEY, SHAPE, slow_fill)
+root, log, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 
-    np.testing.assert_array_equal(values, np.arange(12).reshape(SHAPE))
-    assert not list(cache.root.rglob(".partial-*"))
+def fill(write):
+    with log.open("a") as file:
+        file.write("computed\\n")
+    write(np.array([0, 1]), np.zeros((3, 2, 2), np.float32))
+    time.sleep(seconds)
+    write(np.array([2, 3]), np.ones((3, 2, 2), np.float32))
+    return {}
 
-
-def test_digest_does_not_depend_on_the_order_of_keys_and_does_on_values():
-    first = digest({"a": 1, "b": {"c": [1, 2], "d": None}})
-
-    assert digest({"b": {"d": None, "c": [1, 2]}, "a": 1}) == first
-    assert digest({"b": {"d": None, "c": [2, 1]}, "a": 1}) != first
-    assert digest({"b": {"d": 0, "c": [1, 2]}, "a": 1}) != first
-
-
-def test_digest_is_the_sha256_of_the_sorted_json():
-    assert digest({"b": "ü", "a": 1}) == hashlib.sha256('{"a": 1, "b": "ü"}'.encode()).hexdigest()
+layers, _ = ArrayCache(root).get_or_put({"one": 1}, (3, 4, 2), fill, {"story": "fable"})
+print(np.asarray(layers).sum())
+"""
 
 
-def test_file_digest_is_the_sha256_of_the_content(tmp_path):
-    file = tmp_path / "some.bin"
-    file.write_bytes(b"abc" * 1000)
+def job(root, log, seconds):
+    return subprocess.Popen(
+        [sys.executable, "-c", JOB, str(root), str(log), str(seconds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
-    assert file_digest(file) == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+def wait_for(file: Path) -> None:
+    while not file.is_file() or not file.read_text():
+        time.sleep(0.01)
+
+
+def test_jobs_that_start_together_compute_an_entry_once_and_the_others_wait(tmp_path):
+    log = tmp_path / "log"
+
+    jobs = [job(tmp_path / "cache", log, 1.0) for _ in range(3)]
+    told = [one.communicate() for one in jobs]
+
+    assert [one.returncode for one in jobs] == [0, 0, 0]
+    assert log.read_text() == "computed\n"
+    assert [out for out, _ in told] == ["12.0\n"] * 3
+    waited = [err for _, err in told if "another job computes features of story 'fable'; waiting for it." in err]
+    assert len(waited) == 2
+
+
+def test_a_killed_job_frees_its_entry_and_what_it_left_is_cleared_away(tmp_path):
+    log = tmp_path / "log"
+    killed = job(tmp_path / "cache", log, 60.0)
+    wait_for(log)
+    waiting = job(tmp_path / "cache", log, 0.0)
+
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    left = list((tmp_path / "cache").rglob(".unfinished-*"))
+    out, err = waiting.communicate()
+
+    assert waiting.returncode == 0, err
+    assert out == "12.0\n"
+    assert log.read_text() == "computed\ncomputed\n"
+    assert len(left) <= 1  # none if the waiting job was faster than this test
+    assert not list((tmp_path / "cache").rglob(".unfinished-*"))
+
+
+def test_where_the_file_system_knows_no_locks_two_jobs_do_not_disturb_each_other(cache, monkeypatch, caplog):
+    def refuse(self, **_):
+        raise OSError(37, "No locks available")
+
+    def slow(write):
+        put(ArrayCache(cache.root))
+        return fill(write)
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    layers, facts = put(cache, fill=slow)
+
+    np.testing.assert_array_equal(np.asarray(layers), VALUES)
+    assert facts == FACTS
+    assert "knows no locks ([Errno 37] No locks available)" in caplog.text
+    assert not list(cache.root.rglob(".unfinished-*"))
 
 
 def test_the_environment_names_the_folder(monkeypatch, tmp_path):
