@@ -186,7 +186,7 @@ class ArrayCache:
         from filelock import FileLock, Timeout
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock", mode=0o666)  # for all who may write the folder
+        lock = FileLock(lock_file(folder), mode=0o666)  # for all who may write the folder
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -206,6 +206,11 @@ class ArrayCache:
 def entry_name(key: Mapping[str, Any], dtype: str) -> str:
     """Digest of what decides the stored values."""
     return digest({"key": key, "dtype": dtype})
+
+
+def lock_file(folder: Path) -> Path:
+    """Where the job that computes an entry holds its lock; it stays, for a waiting job may have it open."""
+    return folder.parent / f".{folder.name}.lock"
 
 
 def layer_names(n_layers: int) -> list[str]:
