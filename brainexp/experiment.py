@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 from zlib import crc32
 
@@ -29,7 +30,7 @@ from brainexp.containers import Clock, FloatArray, Fold, Layers, Responses, Stim
 from brainexp.errors import ConfigError, DataError, ModelError
 from brainexp.evaluation import Evaluation, Target, evaluated, scorable_voxels, side_by_side
 from brainexp.interfaces import Compression, Dataset, Encoder, LoadedModel, Model, Probe, ProbeInput, Prompt
-from brainexp.progress import Stopwatch, counter
+from brainexp.progress import Stopwatch, counter, pace
 from brainexp.registry import (
     COMPRESSIONS,
     DATASETS,
@@ -344,6 +345,7 @@ def word_features(
             loaded.append(experiment.compression.compress(source.load()))
         return _read(loaded[0], stimulus, experiment.prompt, bar, write)
 
+    start, n_done = perf_counter(), 0
     with counter(n_units, "words") as bar:
         for stimulus in unread:
             bar.set_description(f"words, now of {stimulus.story}")
@@ -355,6 +357,9 @@ def word_features(
                 "story": stimulus.story,
             }
             entries[stimulus.story] = cache.get_or_put(keys[stimulus.story], shape, partial(fill, stimulus, bar), about)
+            n_done += len(stimulus.units)
+            bar.update(n_done - bar.n)  # another job may have read it
+            log.info("story %r: %s", stimulus.story, pace(n_done, n_units, perf_counter() - start, "words"))
     found = {story: entry for story, entry in entries.items() if entry is not None}
     return {story: layers for story, (layers, _) in found.items()}, _together([facts for _, facts in found.values()])
 
@@ -386,15 +391,11 @@ def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, writ
             f"the model gave no features of {missing.sum()} words of story {stimulus.story!r}, the first of them word "
             f"{first} ({stimulus.units[first]!r}). Every word needs them: correct the model's extract."
         )
-    seconds = watch.seconds["read"]
-    log.info(
-        "story %r: %d words in %.1f s, %.0f words/s", stimulus.story, len(missing), seconds, len(missing) / seconds
-    )
     return {
         **{f"compression/{name}": value for name, value in cost(reader).items()},
         **{f"features/{name}": value for name, value in reader.facts(stimulus).items()},
         "features/words": float(len(missing)),
-        "features/seconds": seconds,
+        "features/seconds": watch.seconds["read"],
         "features/peak_memory_bytes": peak_memory_bytes(),
         "features/peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
     }

@@ -1,6 +1,7 @@
 """The whole way: planted signal is found, shuffled signal is not, and nothing held out is learned from."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import time
@@ -304,6 +305,24 @@ def test_half_precision_on_disk_changes_scores_by_its_rounding_only(composed, sm
 def test_an_unknown_precision_is_refused(composed, small_run):
     with pytest.raises(ConfigError, match="cache: dtype: Input should be 'float32' or 'float16', got 'bfloat16'"):
         Experiment.from_config(composed(*small_run, "cache.dtype=bfloat16"))
+
+
+def test_the_log_tells_how_far_reading_is_and_how_long_it_will_take(experiment, tmp_path, caplog):
+    from brainexp import experiment as module
+
+    stimuli = experiment.dataset.stimuli()
+    n_words = sum(len(one.units) for one in stimuli)
+
+    with caplog.at_level("INFO"):
+        module.word_features(dataclasses.replace(experiment, cache_dir=tmp_path), experiment.model, stimuli)
+
+    cost, *stories = [record.message for record in caplog.records if record.name == "brainexp.experiment"]
+    assert f"(3 layers × {n_words:,} words × 32 × 4 bytes)" in cost
+    assert len(stories) == len(stimuli)
+    assert re.match(
+        rf"story 'crow': {len(stimuli[0].units)} of {n_words:,} words, .* per second, about 0:00:\d\d left", stories[0]
+    )
+    assert stories[-1].endswith("about 0:00:00 left")
 
 
 def test_what_reading_took_is_known_of_all_stories_together(experiment, tmp_path):
