@@ -101,7 +101,7 @@ class LoadedModel(Protocol):
 
     @property
     def network(self) -> Any:
-        """The torch module."""
+        """The torch module; None for a table of words."""
 
     @property
     def n_layers(self) -> int:
