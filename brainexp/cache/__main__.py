@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from brainexp.cache.room import UNITS, readable_bytes
 from brainexp.cache.store import default_cache_dir, remove
-from brainexp.cache.upkeep import Entry, abandoned, entries, fault, to_go, unfinished
+from brainexp.cache.upkeep import Entry, abandoned, entries, fault, sets, to_go, unfinished
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 #: Columns where no terminal says how wide it is.
-LOG_WIDTH = 130
+LOG_WIDTH = 160
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
     root = (default_cache_dir() if chosen.dir is None else chosen.dir.expanduser()) / "features"
     if chosen.act == "ls":
-        return ls(root, console)
+        return ls(root, chosen, console)
     return verify(root, console) if chosen.act == "verify" else prune(root, chosen, console)
 
 
@@ -40,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--dir", type=Path, help="as cache.dir; default: $BRAINEXP_CACHE or ~/.cache/brainexp")
     acts = parser.add_subparsers(required=True, dest="act", metavar="ls|verify|prune")
-    acts.add_parser("ls", parents=[where], help="list entries, the one used last first")
+    listing = acts.add_parser("ls", parents=[where], help="list what made the entries, what was used last first")
+    listing.add_argument("--entries", action="store_true", help="a row per story")
     acts.add_parser(
         "verify", parents=[where], help="read every file and compare its digest; exit code 1 if one is broken"
     )
@@ -58,11 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def ls(root: Path, console: Console) -> int:
+def ls(root: Path, chosen: argparse.Namespace, console: Console) -> int:
     """List entries and what they take together."""
     found = entries(root)
     if found:
-        console.print(_table(found))
+        console.print(_each(found) if chosen.entries else _table(found))
     console.print(_total(root, found), soft_wrap=True, highlight=False)
     killed = [one for one in unfinished(root) if abandoned(one)]
     if killed:
@@ -126,26 +127,44 @@ def _agreed(console: Console) -> bool:
 
 
 def _table(found: Sequence[Entry]) -> Table:
+    """Make a row of all stories that the same options made."""
+    from rich.table import Table
+
+    together = sets(found)
+    named = any(differing for _, differing in together)
+    table = Table()
+    for column in ("model", "compression", "prompt", *(["options"] if named else [])):
+        table.add_column(column, overflow="fold")
+    for column in ("layers × dims", "stored as", "stories", "words", "size", "last used"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one, differing in together:
+        n_layers, _, n_dims = one[0].told.get("shape", ("?", "?", "?"))
+        table.add_row(
+            *(one[0].model, one[0].compression, one[0].prompt),
+            *([differing] if named else []),
+            f"{n_layers} × {n_dims}",
+            str(one[0].options["stored as"]),
+            f"{len(one):,}",
+            f"{sum(entry.n_words for entry in one):,}",
+            _together(one),
+            _ago(max(entry.used for entry in one)),
+        )
+    return table
+
+
+def _each(found: Sequence[Entry]) -> Table:
+    """Make a row of every entry."""
     from rich.table import Table
 
     table = Table()
     for column in ("entry", "model", "compression", "prompt", "story"):
         table.add_column(column, overflow="fold")
-    for column in ("layers × words × dims", "stored as", "size", "last used"):
+    for column in ("words", "stored as", "size", "last used"):
         table.add_column(column, justify="right", no_wrap=True)
-    now = time.time()
     for entry in found:
-        shape = " × ".join(f"{n:,}" for n in entry.told.get("shape", ()))
         table.add_row(
-            entry.folder.name[:10],
-            entry.model,
-            entry.compression,
-            entry.prompt,
-            entry.story,
-            shape or "?",
-            str(entry.told.get("dtype", "?")),
-            readable_bytes(entry.n_bytes),
-            _ago(now - entry.used),
+            *(entry.folder.name[:10], entry.model, entry.compression, entry.prompt, entry.story),
+            *(f"{entry.n_words:,}", str(entry.options["stored as"]), readable_bytes(entry.n_bytes), _ago(entry.used)),
         )
     return table
 
@@ -158,7 +177,8 @@ def _total(root: Path, found: Sequence[Entry]) -> str:
     return f"{len(found)} entries, {_together(found)} in {root}"
 
 
-def _ago(seconds: float) -> str:
+def _ago(used: float) -> str:
+    seconds = time.time() - used
     if seconds < SECONDS["h"]:
         return f"{max(seconds, 0) / 60:.0f} min ago"
     if seconds < 2 * SECONDS["d"]:

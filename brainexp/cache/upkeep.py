@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from brainexp.cache.digest import digest
 from brainexp.cache.store import ENTRY, UNFINISHED, checked, lock_file
 
 #: An entry is a folder named by a digest, in a folder named by its first two digits, and holds nothing but layers and
@@ -63,6 +64,18 @@ class Entry:
         """Name of the prompt."""
         return str(self._about("prompt").get("name", "?"))
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option that decided the values, by dotted name, and in what they are stored."""
+        key = {part: values for part, values in self.told.get("key", {}).items() if isinstance(values, Mapping)}
+        options = {f"{part}.{name}": value for part, values in key.items() for name, value in values.items()}
+        return {**options, "stored as": self.told.get("dtype", "?")}
+
+    @property
+    def n_words(self) -> int:
+        """Units of the story."""
+        return int(self.told.get("shape", (0, 0, 0))[1])
+
     def _about(self, part: str) -> Mapping[str, Any]:
         found = self.told.get("about", {}).get(part, {})
         return found if isinstance(found, Mapping) else {}
@@ -72,6 +85,40 @@ def entries(root: Path) -> list[Entry]:
     """Every entry below a folder, the one used last first; broken ones too."""
     found = [_entry(folder) for folder in root.glob("??/*") if _is_ours(folder, ENTRY_NAME)]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def sets(found: Sequence[Entry]) -> list[tuple[list[Entry], str]]:
+    """Put stories together that the same options made.
+
+    Returns
+    -------
+    list of (list of Entry, str)
+        Entries of each set, and its options as far as they tell it from other sets of the same names.
+    """
+    made: dict[str, list[Entry]] = {}
+    for entry in found:
+        made.setdefault(digest([entry.model, entry.options]), []).append(entry)
+    alike: dict[tuple[str, str, str], list[list[Entry]]] = {}
+    for one in made.values():
+        alike.setdefault((one[0].model, one[0].compression, one[0].prompt), []).append(one)
+    return [
+        (one, _differing(one[0].options, [other[0].options for other in of_same_names]))
+        for of_same_names in alike.values()
+        for one in of_same_names
+    ]
+
+
+def _differing(options: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+    told = {name: value for name, value in options.items() if name not in ("model.identity", "stored as")}
+    differing = [
+        f"{name.removeprefix('model.')}={value}"
+        for name, value in told.items()
+        if any(other.get(name) != value for other in others)
+    ]
+    same = [other for other in others if all(other.get(name) == value for name, value in told.items())]
+    if len({other.get("model.identity") for other in same}) > 1:
+        differing.append(f"weights {str(options.get('model.identity'))[:8]}")
+    return ", ".join(differing)
 
 
 def unfinished(root: Path) -> list[Entry]:

@@ -15,10 +15,11 @@ from brainexp.cache.upkeep import abandoned, entries, to_go, unfinished
 DAY_S = 86400
 
 
-def add(root, story, model="gpt2", days=0.0, n_units=100, weights="pretrained", dtype="float32"):
-    """An entry of 2 layers × n_units × 8, last used so many days ago."""
+def add(root, story, model="gpt2", days=0.0, weights="pretrained", dtype="float32", context_words=20, identity="abc"):
+    """An entry of 2 layers × 100 words × 8, last used so many days ago."""
     cache = ArrayCache(root / "features", dtype)
-    key = {"story": story, "model": model, "weights": weights}
+    options = {"context_words": context_words, "weights": weights, "identity": identity}
+    key = {"model": {**options, "path": model}, "compression": {"name": "none"}, "units": story}
     about = {
         "model": {"name": "transformer", "path": model, "weights": weights, "seed": 4},
         "compression": {"name": "none"},
@@ -27,10 +28,10 @@ def add(root, story, model="gpt2", days=0.0, n_units=100, weights="pretrained", 
     }
 
     def fill(write):
-        write(np.arange(n_units), np.ones((2, n_units, 8), np.float32))
+        write(np.arange(100), np.ones((2, 100, 8), np.float32))
         return {}
 
-    cache.get_or_put(key, (2, n_units, 8), fill, about)
+    cache.get_or_put(key, (2, 100, 8), fill, about)
     used = time.time() - days * DAY_S
     os.utime(cache.folder(key) / "entry.json", (used, used))
     return cache.folder(key)
@@ -61,24 +62,56 @@ def root(tmp_path):
     return root
 
 
-def test_the_list_shows_what_made_each_entry_the_one_used_last_first(root, capsys):
+def cells(told):
+    """Rows of a table without its rules."""
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in told.splitlines() if line.startswith("│")]
+
+
+def test_the_list_puts_together_what_the_same_options_made(root, capsys):
+    add(root, "s5", days=9)
     assert call(root, "ls") == 0
 
     told = capsys.readouterr().out
-    rows = [line for line in told.splitlines() if "plain" in line]
-    assert [next(word for word in row.split() if word in ("s1", "s2", "s3", "s4")) for row in rows] == [
-        "s1",
-        "s2",
-        "s3",
-        "s4",
-    ]
-    for word in ("lab/other", "none", "2 × 100 × 8", "float16", " kB "):
-        assert word in rows[1]
-    assert "(random," in rows[2]
-    assert "0 min ago" in rows[0]
-    assert "40 days ago" in rows[3]
+    gpt2, other, twin = cells(told)
+    assert gpt2[:7] == ["gpt2", "none", "plain", "2 × 8", "float32", "3", "300"]
+    assert gpt2[-1] == "0 min ago"
+    assert other[:7] == ["lab/other", "none", "plain", "2 × 8", "float16", "1", "100"]
+    assert twin[0] == "gpt2 (random, seed 4)"
+    assert twin[-1] == "20 days ago"
     size = sum(file.stat().st_size for file in root.rglob("*") if file.suffix in (".npy", ".json"))
-    assert f"4 entries, {size / 1000:.1f} kB in {root / 'features'}" in told
+    assert f"5 entries, {size / 1000:.1f} kB in {root / 'features'}" in told
+
+
+def test_sets_of_the_same_names_are_told_apart_by_their_options(root, capsys):
+    add(root, "s5", context_words=5)
+    add(root, "s6", context_words=5, identity="0123456789")
+
+    call(root, "ls")
+
+    options = [row[3] for row in cells(capsys.readouterr().out) if row[0] == "gpt2"]
+    assert sorted(options) == ["context_words=20", "context_words=5, weights 01234567", "context_words=5, weights abc"]
+
+    call(root, "prune", "--unused", "1h", "--dry-run")
+    assert "options" not in capsys.readouterr().out
+
+
+def test_sets_that_differ_in_weights_alone_say_so(tmp_path, capsys):
+    add(tmp_path, "s1")
+    add(tmp_path, "s1", identity="0123456789")
+
+    call(tmp_path, "ls")
+
+    assert sorted(row[3] for row in cells(capsys.readouterr().out)) == ["weights 01234567", "weights abc"]
+
+
+def test_every_story_can_be_listed_the_one_used_last_first(root, capsys):
+    assert call(root, "ls", "--entries") == 0
+
+    rows = cells(capsys.readouterr().out)
+    assert [row[4] for row in rows] == ["s1", "s2", "s3", "s4"]
+    assert rows[1][1:4] == ["lab/other", "none", "plain"]
+    assert rows[1][5:7] == ["100", "float16"]
+    assert rows[3][-1] == "40 days ago"
 
 
 def test_an_empty_or_missing_cache_is_no_error(tmp_path, capsys):
