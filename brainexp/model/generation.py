@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainexp.containers import FloatArray, IntArray
+from brainexp.errors import ModelError
 from brainexp.model.checkpoint import from_pretrained, located
 
 if TYPE_CHECKING:
@@ -88,9 +89,16 @@ def with_head(model: Transformer, network: Any) -> Any:
     Returns
     -------
     transformers model that can ``generate``
+        Of its checkpoint's settings for that, only what ends an answer is kept: others, such as a penalty on words that
+        come again, are no part of the model.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint has no such head.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     path = located(model.path)
     dtype = getattr(torch, model.dtype)
@@ -100,9 +108,20 @@ def with_head(model: Transformer, network: Any) -> Any:
             config = from_pretrained(AutoConfig, path, model.revision)
             whole = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     else:
-        whole = from_pretrained(AutoModelForCausalLM, path, model.revision, dtype=dtype)
-    whole = whole.to(next(network.parameters()).device).eval()
-    setattr(whole, whole.base_model_prefix, network)
+        whole, told = from_pretrained(AutoModelForCausalLM, path, model.revision, dtype=dtype, output_loading_info=True)
+        if told["missing_keys"]:
+            raise ModelError(
+                f"the checkpoint of {model.path!r} was saved without {', '.join(sorted(told['missing_keys']))}, so the model "
+                "cannot answer. Give prompt.features=stimulus or last, or a whole checkpoint."
+            )
+    ends = whole.generation_config.eos_token_id
+    whole.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=0)  # type: ignore[no-untyped-call]
+    setattr(whole, whole.base_model_prefix, network)  # before anything moves, so that one network is on the device
+    device = next(network.parameters()).device
+    for name, part in whole.named_children():
+        if name != whole.base_model_prefix:
+            part.to(device)
+    whole.eval()
     if whole.config.get_text_config().tie_word_embeddings:
         whole.get_output_embeddings().weight = network.get_input_embeddings().weight
     return whole
@@ -110,24 +129,19 @@ def with_head(model: Transformer, network: Any) -> Any:
 
 def _mean_states(network: Any, tokens: Any, max_new_tokens: int) -> FloatArray:
     import torch
-    from transformers import GenerationConfig
 
-    own = network.generation_config
-    greedy = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=own.eos_token_id,
-        bos_token_id=own.bos_token_id,
-        pad_token_id=0,  # what stands after the end of an answer is not looked at
-        output_hidden_states=True,
-        return_dict_in_generate=True,
-    )
     with torch.inference_mode():
-        told = network.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=greedy)
-        answer = told.sequences[:, tokens.shape[1] :]
-        ends = torch.tensor(
-            np.atleast_1d(own.eos_token_id if own.eos_token_id is not None else -1), device=answer.device
+        told = network.generate(
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            output_hidden_states=True,
+            return_dict_in_generate=True,
         )
+        answer = told.sequences[:, tokens.shape[1] :]
+        end = network.generation_config.eos_token_id
+        ends = torch.tensor(np.atleast_1d(-1 if end is None else end), device=answer.device)
         counts = (torch.isin(answer, ends).cumsum(dim=1) == 0).float()
         counts[:, 0] = 1  # an answer that ends before it begins has the state that chose to end it
         counts /= counts.sum(dim=1, keepdim=True)

@@ -111,6 +111,27 @@ def test_the_end_of_an_answer_and_what_follows_does_not_count(heads, story):
     assert len(set(lengths)) >= 3
 
 
+def test_a_checkpoints_taste_in_words_does_not_change_its_answers(heads, story):
+    """Many come with sampling and a penalty on words that come again."""
+    import json
+
+    folder = heads("llama")
+    prompt = Task("Say: ", features="generated", max_new_tokens=6)
+    model = Transformer(path=str(folder), context_words=4)
+    greedy = features(model, story, prompt)
+
+    config = json.loads((folder / "generation_config.json").read_text())
+    taste = {"repetition_penalty": 50.0, "do_sample": True, "temperature": 2.0, "top_k": 3, "no_repeat_ngram_size": 1}
+    (folder / "generation_config.json").write_text(json.dumps({**config, **taste}))
+
+    np.testing.assert_array_equal(features(model, story, prompt), greedy)
+
+
+def test_a_checkpoint_without_a_head_cannot_answer(checkpoints, story):
+    with pytest.raises(ModelError, match="was saved without lm_head.weight, so the model cannot answer"):
+        features(Transformer(path=str(checkpoints["llama"])), story, Task(features="generated"))
+
+
 def test_the_last_token_is_that_of_the_text(heads, story):
     folder = heads("gpt2")
     model = Transformer(path=str(folder), context_words=4, batch_size=3)

@@ -173,7 +173,10 @@ def test_the_last_token_is_the_head_of_the_assistants_turn(chatting, story):
 
 
 def test_answers_in_a_conversation_follow_the_generation_prompt(chatting, story):
+    from transformers import AutoModelForCausalLM
+
     model = chatting()
+    AutoModelForCausalLM.from_pretrained(model.path).save_pretrained(model.path)  # with a head
 
     asked = features(model, story, Chat(features="generated", max_new_tokens=3))
     unasked = features(model, story, Chat(features="generated", max_new_tokens=3, generation_prompt=False))
