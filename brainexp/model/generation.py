@@ -37,7 +37,7 @@ def last_token(offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def answers(
-    loaded: LoadedTransformer, ids: Sequence[Sequence[int]], max_new_tokens: int
+    loaded: LoadedTransformer, ids: Sequence[Sequence[int]], max_new_tokens: int, tokens_per_batch: int
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Let the model answer every text, greedily, and average the states that its answer was chosen from.
 
@@ -53,6 +53,8 @@ def answers(
         Tokens of the texts.
     max_new_tokens : int
         Longest answer.
+    tokens_per_batch : int
+        Tokens, answers included, that are in memory at a time; at least one text is.
 
     Yields
     ------
@@ -68,12 +70,11 @@ def answers(
     # Only texts of one length together: padding before a text changes features of recurrent models, and it needs none.
     for _, alike in groupby(by_length, key=lambda text: len(ids[text])):
         texts = list(alike)
-        for first in range(0, len(texts), loaded.model.batch_size):
-            at = texts[first : first + loaded.model.batch_size]
-            yield (
-                np.array(at),
-                _mean_states(network, torch.tensor([ids[text] for text in at], device=device), max_new_tokens),
-            )
+        n_texts = max(tokens_per_batch // (len(ids[texts[0]]) + max_new_tokens), 1)
+        for first in range(0, len(texts), n_texts):
+            at = texts[first : first + n_texts]
+            tokens = torch.tensor([ids[text] for text in at], device=device)
+            yield np.array(at), _mean_states(network, tokens, max_new_tokens)
 
 
 def with_head(model: Transformer, network: Any) -> Any:

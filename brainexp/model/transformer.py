@@ -231,7 +231,8 @@ class LoadedTransformer:
         lengths = np.array([len(ids) for ids in encoded["input_ids"]])
         self._require_readable(lengths + frame.max_new_tokens, found)
         if frame.reads == "generated":
-            yield from answers(self, encoded["input_ids"], frame.max_new_tokens)
+            longest = int(lengths.max()) + frame.max_new_tokens
+            yield from answers(self, encoded["input_ids"], frame.max_new_tokens, longest * self.model.batch_size)
             return
         if frame.reads == "last":
             spans = [last_token(offsets) for offsets in encoded["offset_mapping"]]
