@@ -44,7 +44,7 @@ def straight(folder, story, context_words, pooling):
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batched_features_are_those_of_one_word_at_a_time(checkpoints, story, family, pooling):
-    model = Transformer(path=str(checkpoints[family]), context_words=4, pooling=pooling, batch_size=5)
+    model = Transformer(path=str(checkpoints[family]), context_words=4, pooling=pooling, tokens_per_batch=40)
 
     np.testing.assert_allclose(
         features(model, story), straight(checkpoints[family], story, 4, pooling), rtol=1e-4, atol=1e-5
@@ -100,7 +100,7 @@ def test_loading_a_twin_leaves_the_random_numbers_of_others_alone(checkpoints):
 def test_identity_tells_weights_apart_and_ignores_how_they_are_run(checkpoints):
     model = Transformer(path=str(checkpoints["gpt2"]))
 
-    assert model.identity() == dataclasses.replace(model, batch_size=7, device="cpu").identity()
+    assert model.identity() == dataclasses.replace(model, tokens_per_batch=7, device="cpu").identity()
     assert model.identity() != dataclasses.replace(model, weights="random").identity()
     assert model.identity() != Transformer(path=str(checkpoints["llama"])).identity()
 
@@ -143,7 +143,7 @@ def test_a_context_longer_than_the_model_reads_is_refused(checkpoints):
         features(Transformer(path=str(checkpoints["gpt2"]), context_words=200), long)
 
 
-@pytest.mark.parametrize("option", ["context_words", "batch_size"])
+@pytest.mark.parametrize("option", ["context_words", "tokens_per_batch"])
 def test_counts_must_be_positive(option):
     with pytest.raises(ConfigError, match=f"model 'transformer': {option} must be at least 1, got 0"):
         Transformer(path="x", **{option: 0})
