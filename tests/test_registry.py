@@ -180,7 +180,7 @@ def test_names_are_sorted_and_lead_to_their_classes(animals):
         (
             MODELS,
             {"name": "transformer", "path": "x", "pooling": "max"},
-            "model 'transformer': pooling: Input should be 'mean' or 'last', got 'max'",
+            "model 'transformer': pooling: Input should be 'mean', 'last', 'first' or 'sum', got 'max'",
         ),
     ],
 )

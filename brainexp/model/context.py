@@ -184,7 +184,9 @@ def tokens_of_words(
     word = np.searchsorted(reading.stop, begins, side="right")  # the first that ends after the token begins
     last = np.searchsorted(reading.start, ends, side="left") - 1  # the last that begins before the token ends
     inside = (ends > begins) & (word <= last)
-    outside = (begins < reading.start[0] - 1) | (ends > reading.stop[-1] + 1)  # in the prompt; a space may come along
+    outside = (begins < len(reading.text[: reading.start[0]].rstrip())) | (
+        ends > len(reading.text) - len(reading.text[reading.stop[-1] :].lstrip())
+    )  # in the prompt, whose spaces may come along
     before = reading.wanted - reading.first
     merged = np.flatnonzero(inside & (last >= before) & ((word < last) | outside))
     if merged.size:

@@ -63,7 +63,8 @@ def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: 
     Raises
     ------
     ModelError
-        If transformers gives another number of hidden states than the blocks and the embedding.
+        If transformers gives another number of hidden states than the blocks and the embedding, or the network does not
+        heed an attention mask.
     """
     import torch
 
@@ -86,6 +87,11 @@ def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: 
             )
         # Rounding is none in most networks; where experts are chosen, it depends on how many tokens each one gets.
         rounding = _difference(*states(alone))
+        if rounding > _tolerance(expected[0]):
+            raise ModelError(
+                "the network's states of a token depend on tokens that the attention mask hides, so padding would change "
+                "its features. It is of a kind that brainexp cannot read."
+            )
         causal = _difference(expected, continued) <= max(8 * rounding, 1e-5)
         if blocks is not None:
             run(Anatomy(n_blocks, blocks, causal), forward, texts[0], whole, range(n_blocks + 1), caught.__setitem__)
@@ -178,14 +184,18 @@ def _hidden_states(output: Any) -> Any:
 
 
 def _close(state: Any, expected: Any) -> bool:
-    """Whether two states are equal but for rounding, which is coarse in half precision."""
-    import torch
-
+    """Whether two states are equal but for rounding."""
     if state.shape != expected.shape:
         return False
-    tolerance = max(1e-4, 4 * torch.finfo(expected.dtype).eps)
     difference = (state.float() - expected.float().to(state.device)).abs().max()
-    return bool(difference <= tolerance * expected.float().abs().max())
+    return bool(difference <= _tolerance(expected) * expected.float().abs().max())
+
+
+def _tolerance(state: Any) -> float:
+    """Return how far states may be apart, relative to the largest, by rounding; it is coarse in half precision."""
+    import torch
+
+    return float(max(1e-4, 4 * torch.finfo(state.dtype).eps))
 
 
 @dataclass(frozen=True, eq=False)

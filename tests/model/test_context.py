@@ -146,7 +146,7 @@ def test_several_tokens_of_one_character_belong_to_its_word(story, tea):
 def test_a_word_without_tokens_is_an_error_that_shows_the_place(story, tea):
     with pytest.raises(
         DataError,
-        match=r"word 2 \('didn't'\) at 1.00 s, in 'The crow didn't drink tea, but': the model's tokenizer makes no token of it",
+        match=r"""word 2 \("didn't"\) at 1.00 s, in "The crow didn't drink tea, but": the model's tokenizer makes no token of it""",
     ):
         tokens_of_words([(0, 3), (4, 8)], tea, story)
 

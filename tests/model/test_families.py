@@ -1,6 +1,7 @@
 """Every family: batched, shared and caught by hooks, features are those of transformers fed one word at a time."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_layers_differ_from_each_other_and_words_from_each_other(model, family):
     """Else the comparisons above would show little."""
     every = features(model(family, context_words=5), odd_story(5, 12))
 
-    for lower, upper in zip(every[:-1], every[1:], strict=True):
+    for lower, upper in pairwise(every):
         assert np.linalg.norm(upper - lower) > 0.02 * np.linalg.norm(lower)
     assert all(np.linalg.norm(layer[0] - layer[1:], axis=-1).min() > 1e-3 for layer in every)
 

@@ -8,15 +8,16 @@ torch = pytest.importorskip("torch")
 
 
 class Block(torch.nn.Module):
-    """Adds its number; or is told to look ahead."""
+    """Adds its number and, where told to look ahead, what all tokens have in common."""
 
     def __init__(self, number, ahead):
         super().__init__()
         self.number, self.ahead, self.calls = number, ahead, 0
 
-    def forward(self, hidden_states):
+    def forward(self, hidden_states, mask):
         self.calls += 1
-        return hidden_states + self.number + (hidden_states.mean(1, keepdim=True) if self.ahead else 0)
+        shown = hidden_states * mask[..., None]
+        return hidden_states + self.number + (shown.sum(1, keepdim=True) if self.ahead else 0)
 
 
 class Output(dict):
@@ -26,19 +27,19 @@ class Output(dict):
 class Tower(torch.nn.Module):
     """A network of three blocks and a final norm, as transformers makes them; ``told`` of its hidden states are given."""
 
-    def __init__(self, ahead=False, told=slice(None), listed=True):
+    def __init__(self, ahead=False, told=slice(None), listed=True, heedless=False):
         super().__init__()
         self.embedding = torch.nn.Embedding(20, 4)
         blocks = [Block(number, ahead) for number in (1.0, 2.0, 3.0)]
         self.blocks = torch.nn.ModuleList(blocks) if listed else None
         self.plain = blocks
-        self.told = told
+        self.told, self.heedless = told, heedless
 
     def forward(self, tokens, mask, output_hidden_states=False):
         state = self.embedding(tokens)
         states = [state]
         for block in self.plain:
-            state = block(hidden_states=state)
+            state = block(hidden_states=state, mask=torch.ones_like(mask) if self.heedless else mask)
             states.append(state)
         states[-1] = 10 * state
         return Output(
@@ -54,7 +55,7 @@ def layers_of(tower, wanted):
     found = {}
     with torch.inference_mode():
         run(anatomy, tower, tokens, torch.ones_like(tokens), wanted, found.__setitem__)
-        expected = tower(tokens, None, output_hidden_states=True).hidden_states
+        expected = tower(tokens, torch.ones_like(tokens), output_hidden_states=True).hidden_states
     return found, expected
 
 
@@ -75,7 +76,7 @@ def test_blocks_above_the_deepest_wanted_layer_are_not_run(wanted, runs):
         block.calls = 0
     tokens = torch.tensor([[1, 2, 3]])
 
-    run(anatomy, tower, tokens, torch.ones_like(tokens), wanted, lambda layer, state: None)
+    run(anatomy, tower, tokens, torch.ones_like(tokens), wanted, lambda *_: None)
 
     assert [block.calls for block in tower.plain] == runs
 
@@ -92,6 +93,13 @@ def test_looking_ahead_is_noticed(ahead):
     tower = Tower(ahead=ahead)
 
     assert examined(tower, tower, 3, 20, "cpu").causal == (not ahead)
+
+
+def test_a_network_that_does_not_heed_the_mask_is_refused():
+    tower = Tower(ahead=True, heedless=True)
+
+    with pytest.raises(ModelError, match="depend on tokens that the attention mask hides"):
+        examined(tower, tower, 3, 20, "cpu")
 
 
 def test_blocks_that_are_not_the_layers_are_not_used():
