@@ -78,7 +78,7 @@ def heads(checkpoints, tmp_path):
 @pytest.mark.parametrize("family", CAUSAL)
 def test_features_of_answers_are_the_mean_of_the_states_they_were_chosen_from(heads, story, family, tied):
     folder = heads(family, tied=tied)
-    model = Transformer(path=str(folder), context_words=4, batch_size=3)
+    model = Transformer(path=str(folder), context_words=4, tokens_per_batch=60)
 
     found = features(model, story, Task("Say: ", " So", features="generated", max_new_tokens=5))
 
@@ -134,7 +134,7 @@ def test_a_checkpoint_without_a_head_cannot_answer(checkpoints, story):
 
 def test_the_last_token_is_that_of_the_text(heads, story):
     folder = heads("gpt2")
-    model = Transformer(path=str(folder), context_words=4, batch_size=3)
+    model = Transformer(path=str(folder), context_words=4, tokens_per_batch=60)
 
     found = features(model, story, Task("", " What next?", features="last"))
 
@@ -225,3 +225,29 @@ def test_an_answer_must_fit_behind_the_text(checkpoints, story):
 
     with pytest.raises(ModelError, match="the model reads at most 128"):
         features(model, story, Task(features="generated", max_new_tokens=120))
+
+
+def test_only_the_layers_that_are_kept_come_back(heads, story):
+    folder = str(heads("gpt2"))
+    prompt = Task("Say: ", features="generated", max_new_tokens=3)
+    every = features(Transformer(path=folder, context_words=4), story, prompt)
+
+    kept = features(Transformer(path=folder, context_words=4, layers=(0, 2)), story, prompt)
+
+    np.testing.assert_array_equal(kept, every[[0, 2]])
+
+
+@pytest.mark.parametrize("reads", ["last", "generated"])
+def test_in_every_context_a_word_has_a_text_of_its_own(heads, story, reads):
+    """Where words share a pass, the text after the last of them is not the text after each."""
+    folder = heads("llama")
+    prompt = Task("Say: ", " So", features=reads, max_new_tokens=3)
+
+    found = features(Transformer(path=str(folder), context="growing", context_words=6), story, prompt)
+
+    first = [0, 0, 0, 0, 0, 0, 3, 3, 3, 6, 6, 6]
+    for at in range(len(story.units)):
+        text = "Say: " + " ".join(story.units[first[at] : at + 1]) + " So"
+        states, _ = answered(folder, text, 3)
+        expected = states[0] if reads == "last" else np.mean(states, axis=0)
+        np.testing.assert_allclose(found[:, at], expected, rtol=1e-4, atol=1e-5)
