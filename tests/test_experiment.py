@@ -398,6 +398,28 @@ def test_stories_that_were_read_before_a_kill_are_not_read_again(checkpoints, ex
     assert not list((tmp_path / "cache").rglob(".unfinished-*"))
 
 
+def test_a_text_is_read_once_whatever_it_is_called_and_whenever_it_was_heard(experiment, tmp_path, monkeypatch):
+    from brainexp import experiment as module
+
+    fresh = dataclasses.replace(experiment, cache_dir=tmp_path)
+    first, second, *_ = fresh.dataset.stimuli()
+    again = dataclasses.replace(first, story="the same", onset_s=first.onset_s + 9, offset_s=first.offset_s + 9)
+    changed = dataclasses.replace(first, story="nearly", units=(*first.units[:-1], "other"))
+    read = []
+    extract = type(fresh.model.load()).extract
+    monkeypatch.setattr(
+        type(fresh.model.load()),
+        "extract",
+        lambda self, one, prompt: read.append(one.story) or extract(self, one, prompt),
+    )
+
+    found, _ = module.word_features(fresh, fresh.model, (first, again, second))
+    module.word_features(fresh, fresh.model, (again, changed))
+
+    assert read == [first.story, second.story, "nearly"]
+    np.testing.assert_array_equal(found["the same"], found[first.story])
+
+
 def test_subjects_on_different_clocks_are_refused(experiment):
     @dataclass(frozen=True)
     class Late(Passage):
