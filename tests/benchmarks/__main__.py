@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tests.benchmarks import features, gpu, significance
 
-ROUNDS = 5
+ROUNDS = 3
 RESULTS = Path("outputs/benchmarks.json")
 
 

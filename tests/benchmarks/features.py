@@ -80,7 +80,7 @@ def against_the_head(name, vocabulary, shape, n_words, n_asked=None, **options):
 
 
 def a_third_of_the_layers():
-    story, folder = tale(40), str(network(SMALL_HEAD, BASE)[1])
+    story, folder = tale(30), str(network(SMALL_HEAD, BASE)[1])
     every = Transformer(path=folder, device="cpu").load()
     third = Transformer(path=folder, device="cpu", layers=tuple(range(5))).load()
     return (
@@ -92,10 +92,10 @@ def a_third_of_the_layers():
 
 
 CASES = (
-    partial(against_the_head, "window of 20 words", SMALL_HEAD, HALF_SIZE, 112),
-    partial(against_the_head, "window of 20 words", SMALL_HEAD, BASE, 40),
-    partial(against_the_head, "window of 20 words", LARGE_HEAD, BASE, 40),
-    partial(against_the_head, "window of 20 words, bf16", LARGE_HEAD, BASE, 40, dtype="bfloat16"),
+    partial(against_the_head, "window of 20 words", SMALL_HEAD, HALF_SIZE, 60),
+    partial(against_the_head, "window of 20 words", SMALL_HEAD, BASE, 30),
+    partial(against_the_head, "window of 20 words", LARGE_HEAD, BASE, 30),
+    partial(against_the_head, "window of 20 words, bf16", LARGE_HEAD, BASE, 30, dtype="bfloat16"),
     a_third_of_the_layers,
     partial(against_the_head, "sentence", SMALL_HEAD, HALF_SIZE, 400, 40, context="sentence"),
     partial(
@@ -113,10 +113,10 @@ CASES = (
     ),
     partial(
         against_the_head,
-        "all words before, 2,600",
+        "all words before, up to 2,600 tokens",
         SMALL_HEAD,
         HALF_SIZE,
-        2600,
+        1370,
         4,
         context="growing",
         context_words=None,
