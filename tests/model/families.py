@@ -59,6 +59,7 @@ FAMILIES = {
         {**GROUPED, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
         "bytes",
     ),
+    "olmoe": ("OlmoeConfig", {**SIZE, "num_experts": 4, "num_experts_per_tok": 2}, "bytes"),
     "bert": ("BertConfig", SIZE, "wordpiece"),
     "distilbert": (
         "DistilBertConfig",
