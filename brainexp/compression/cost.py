@@ -25,9 +25,6 @@ def cost(model: LoadedModel) -> dict[str, float]:
     """
     if model.network is None:
         return {}
-    """
-    if model.network is None:
-        return {}
     parameters = list(model.network.parameters())
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in [*parameters, *model.network.buffers()])
     weight_bits = sum(8 * tensor.numel() * tensor.element_size() for tensor in parameters)
