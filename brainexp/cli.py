@@ -97,7 +97,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     require_possible(experiment)
     estimate = estimated(experiment)
     _console().print(estimate_table(estimate, experiment.cache_dir))
-    require_fits(estimate, resources, experiment.cache_dir)
+    require_fits(estimate, resources, folder)
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
     with tracked(tracking, config, environment(), name) as record:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -16,19 +14,19 @@ import numpy as np
 # Importing the rooms registers their members.
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
-from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.cache import ArrayCache, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
-from brainexp.compression.cost import cost
-from brainexp.containers import Design, FloatArray, Fold, Stimulus
+from brainexp.containers import Design, Fold, Layers
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions
 from brainexp.encoder.ridge import Ridge
-from brainexp.errors import ConfigError, DataError, ModelError
+from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
-from brainexp.interfaces import Compression, Dataset, Encoder, LoadedModel, Model, Probe, ProbeInput, Prompt
+from brainexp.features import peak_memory_bytes, word_features
+from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, ProbeInput, Prompt
 from brainexp.partition import Partition, partitioned
-from brainexp.progress import Stopwatch, counter, progress
+from brainexp.progress import Stopwatch
 from brainexp.readout import Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
 from brainexp.registry import (
@@ -44,7 +42,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Ceiling, Partitioning, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Partitioning, Scoring, Split
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,13 @@ class Experiment:
     readout: bool = False
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
+    cache_dtype: Literal["float32", "float16"] = "float32"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Experiment:
         """Build an experiment from plain values, as Hydra composes them; raise ConfigError if they do not fit."""
         load_plugins()
-        cache_dir = config["cache"]["dir"]
+        cache = validated(Cache, config["cache"], "cache")
         return cls(
             dataset=DATASETS.build(config["dataset"]),
             model=MODELS.build(config["model"]),
@@ -87,7 +86,8 @@ class Experiment:
             partition=validated(Partitioning, config["partition"], "partition"),
             readout=config["readout"] is not None,
             seed=int(config["seed"]),
-            cache_dir=default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser(),
+            cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
+            cache_dtype=cache.dtype,
         )
 
     def rng(self, stage: str) -> np.random.Generator:
@@ -129,7 +129,7 @@ def run(experiment: Experiment) -> Result:
         voxels = with_ceilings(experiment, voxels, known)
 
     with watch.stage("features"):
-        features, facts = word_features(experiment, experiment.model, recordings.stimuli)
+        features, facts = features_of(experiment, experiment.model, recordings)
 
     with watch.stage("encode"):
         layers = layer_designs(experiment.align, recordings, features)
@@ -196,6 +196,9 @@ def require_possible(experiment: Experiment) -> None:
             "readout=null."
         )
     experiment.model.require_ready()
+    unfit = experiment.model.objection(experiment.compression, experiment.prompt)
+    if unfit is not None:
+        raise ConfigError(unfit)
     experiment.dataset.chosen_subjects()
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:
@@ -290,60 +293,12 @@ def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Vo
     return replace(voxels, ceiling=known.value, ceiling_draws=known.draws, subject_draws=drawn)
 
 
-def word_features(
-    experiment: Experiment, source: Model, stimuli: Sequence[Stimulus]
-) -> tuple[dict[str, FloatArray], dict[str, float]]:
-    """Read every story with the compressed model, or find in the cache what was read before.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        For compression, prompt and cache.
-    source : Model
-        The model, or its untrained twin.
-    stimuli : sequence of Stimulus
-        The stories.
-
-    Returns
-    -------
-    features : dict of str to array of shape (n_layers, n_units, n_dims)
-        By story; memory-mapped.
-    facts : dict
-        What the model costs, measured when the features were made: ``compression/…``, ``model/…``.
-    """
-    cache = ArrayCache(experiment.cache_dir / "features")
-    identity = source.identity()
-    loaded: list[LoadedModel] = []  # filled on first need: a run whose features are all cached loads no weights
-    features: dict[str, FloatArray] = {}
-    facts: dict[str, float] = {}
-    for stimulus in progress(stimuli, len(stimuli), "stories"):
-        key = {
-            "model": {**MODELS.cache_key(source), "identity": identity},
-            "compression": COMPRESSIONS.cache_key(experiment.compression),
-            "prompt": PROMPTS.cache_key(experiment.prompt),
-            "units": digest(stimulus.units),
-        }
-        entry = cache.get(key)
-        if entry is None:
-            if not loaded:
-                loaded.append(experiment.compression.compress(source.load()))
-            shape = (loaded[0].n_layers, len(stimulus.units), loaded[0].n_dims)
-            entry = cache.put(key, shape, partial(_read, loaded[0], stimulus, experiment.prompt))
-        features[stimulus.story], facts = entry
-    return features, facts
-
-
-def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, values: FloatArray) -> dict[str, float]:
-    with counter(len(stimulus.units), f"words of {stimulus.story}") as bar:
-        for at, batch in reader.extract(stimulus, words):
-            values[:, at] = batch
-            bar.update(len(at))
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"the model's features of story {stimulus.story!r} have NaN or infinite values. "
-            "Give model.dtype=float32 or bfloat16; float16 overflows in some models."
-        )
-    return {f"compression/{name}": value for name, value in cost(reader).items()}
+def features_of(
+    experiment: Experiment, source: Model, recordings: Recordings
+) -> tuple[dict[str, Layers], dict[str, float]]:
+    """Features of the model, or of its untrained twin, by story, and what reading took."""
+    cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
+    return word_features(source, experiment.compression, experiment.prompt, recordings.stimuli, cache)
 
 
 def baseline(
@@ -360,10 +315,10 @@ def baseline(
     """
     layers: Sequence[Callable[[], Space]]
     if name == "untrained":
-        features, _ = word_features(experiment, replace(experiment.model, weights="random"), recordings.stimuli)  # type: ignore[type-var]
+        features, _ = features_of(experiment, replace(experiment.model, weights="random"), recordings)  # type: ignore[type-var]
         layers = layer_designs(experiment.align, recordings, features)
     elif name == "static":
-        features, _ = word_features(experiment, experiment.model, recordings.stimuli)
+        features, _ = features_of(experiment, experiment.model, recordings)
         layers = layer_designs(experiment.align, recordings, features)[:1]
     else:
         layers = [partial(feature_space, name, experiment.align, recordings)]
@@ -435,9 +390,3 @@ def readouts_of(
         given = (design, layer, responses[:, own], columns, folds)
         found[subject] = read_out(*given, ridge.alphas, ridge.work(), ridge.form)
     return found
-
-
-def peak_memory_bytes() -> float:
-    """Most memory that this process has held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

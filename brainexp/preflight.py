@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainexp.align.trim import kept_rows
+from brainexp.cache import features_cost, readable_bytes
 from brainexp.containers import Clock, Fold
 from brainexp.encoder.options import RidgeOptions
 from brainexp.errors import ConfigError
@@ -97,7 +98,7 @@ def estimated(experiment: Experiment) -> Estimate:
         Of the uncached run; of encoders without a price of their own, that of ridge.
     """
     facts, chosen = experiment.dataset.facts(), experiment.dataset.chosen_subjects()
-    size = experiment.model.size()
+    size, (n_layers, n_dims) = experiment.model.size(), experiment.model.shape()
     n_voxels = [facts.n_voxels[subject] for subject in chosen]
     clocks = [Clock(0.0, facts.tr_s, facts.n_trs[story]) for story in facts.stories]
     rows = [kept_rows(clock, experiment.dataset.trim_start_s, experiment.dataset.trim_stop_s) for clock in clocks]
@@ -108,7 +109,7 @@ def estimated(experiment: Experiment) -> Estimate:
     n_rows = sum(len(fold.test) for fold in folds)
     n_words = n_trs * facts.tr_s * WORDS_PER_S
     options = experiment.encoder if isinstance(experiment.encoder, RidgeOptions) else RidgeOptions()
-    n_features = size.n_dims * len(experiment.align.delays)
+    n_features = n_dims * len(experiment.align.delays)
     form = _form(folds[0], n_features, options, wide)
     per_fold = cost(form, folds[0], n_features, len(options.alphas), wide)
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
@@ -120,20 +121,20 @@ def estimated(experiment: Experiment) -> Estimate:
             "responses of all subjects": responses,
             "responses of one subject, being read": 12.0 * n_trs * max(n_voxels),
             "training rows, predictions and held-out rows": copies * responses,
-            "scores of every layer": 16.0 * size.n_layers * wide,
+            "scores of every layer": 16.0 * n_layers * wide,
             "model, or decompositions of one layer and fold": max(
                 size.n_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
             ),
             "work on a batch of voxels": 20.0 * n_rows * min(wide, options.voxels_per_batch),
         },
         disk={
-            "features in the cache": 4.0 * n_words * size.n_layers * size.n_dims * twins,
+            "features in the cache": twins * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
             "files of the run": 8.0 * wide * (20 + 3 * len(folds) + len(experiment.baselines)),
             "readouts": 4.0 * n_features * wide * experiment.readout,
         },
         multiplications={
             "features": twins * n_words * size.multiplications_per_unit,
-            "encoding": twins * size.n_layers * len(folds) * per_fold,
+            "encoding": twins * n_layers * len(folds) * per_fold,
             "partition": len(folds)
             * per_fold
             * (experiment.partition.n_shares + 1)
@@ -143,7 +144,7 @@ def estimated(experiment: Experiment) -> Estimate:
     )
 
 
-def require_fits(estimate: Estimate, resources: Resources, cache_dir: Path) -> None:
+def require_fits(estimate: Estimate, resources: Resources, folder: Path) -> None:
     """Refuse a run that needs more than there is.
 
     Raises
@@ -156,17 +157,20 @@ def require_fits(estimate: Estimate, resources: Resources, cache_dir: Path) -> N
     available = memory_available() if resources.memory_gb is None else resources.memory_gb * GB
     if estimate.memory_bytes > available:
         largest = sorted(estimate.memory.items(), key=lambda item: -item[1])[:3]
+        most = ", ".join(f"{name} {readable_bytes(size)}" for name, size in largest)
         raise ConfigError(
-            f"the run would need about {_shown(estimate.memory_bytes)} of memory, but {_shown(available)} may be used. Most "
-            f"of it: {', '.join(f'{name} {_shown(size)}' for name, size in largest)}. Analyse fewer subjects at a time "
+            f"the run would need about {readable_bytes(estimate.memory_bytes)} of memory, but "
+            f"{readable_bytes(available)} may be used. Most of it: {most}. Analyse fewer subjects at a time "
             "(dataset.subjects=[...]), fewer voxels per batch (encoder.voxels_per_batch), a smaller model.dtype or fewer "
             "align.delays; or give resources.memory_gb, or resources.check=false to try all the same."
         )
-    free = disk_free(cache_dir)
-    if estimate.disk_bytes > free:
+    # Features may be in the cache already; before others are read, the cache looks whether there is room.
+    written = estimate.disk_bytes - estimate.disk["features in the cache"]
+    free = disk_free(folder)
+    if written > free:
         raise ConfigError(
-            f"the run would write about {_shown(estimate.disk_bytes)}, but {_shown(free)} are free at {cache_dir}. Give "
-            "another cache.dir, make room (python -m brainexp.cache prune), or resources.check=false to try all the same."
+            f"the run would write about {readable_bytes(written)}, but {readable_bytes(free)} are free at {folder}. Give "
+            "another hydra.run.dir, make room, or give resources.check=false to try all the same."
         )
 
 
@@ -178,8 +182,8 @@ def estimate_table(estimate: Estimate, cache_dir: Path) -> Table:
     table.add_column("what")
     table.add_column("needed", justify="right")
     table.add_column("there is", justify="right")
-    table.add_row("memory", _shown(estimate.memory_bytes), _shown(memory_available()))
-    table.add_row("disk", _shown(estimate.disk_bytes), _shown(disk_free(cache_dir)))
+    table.add_row("memory", readable_bytes(estimate.memory_bytes), readable_bytes(memory_available()))
+    table.add_row("disk", readable_bytes(estimate.disk_bytes), readable_bytes(disk_free(cache_dir)))
     table.add_row("time, without a cache or a GPU", _duration(estimate.seconds(multiplication_rate())), "")
     return table
 
@@ -238,10 +242,6 @@ def _solver_bytes(form: Form, fold: Fold, n_trs: int, n_features: int, options: 
         return features + kernel + 4.0 * float(np.sum(fit**2)) + 28.0 * n**2
     out = n - fit
     return features + kernel + 40.0 * n**2 + 8.0 * len(options.alphas) * float(np.sum(out**2))
-
-
-def _shown(size: float) -> str:
-    return f"{size / GB:.1f} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from brainexp.align.clock import require_words_inside
 from brainexp.align.downsample import DOWNSAMPLERS
 from brainexp.align.lexical import word_frequency, word_length
 from brainexp.align.trim import kept_rows
-from brainexp.containers import Clock, Design, FloatArray, Stimulus
+from brainexp.containers import Clock, Design, FloatArray, Layers, Stimulus
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Space
 from brainexp.interfaces import Dataset
@@ -117,7 +117,7 @@ def recorded(source: Dataset) -> Recordings:
 
 
 def layer_designs(
-    align: Align, recordings: Recordings, features: Mapping[str, FloatArray]
+    align: Align, recordings: Recordings, features: Mapping[str, FloatArray | Layers]
 ) -> list[Callable[[], Design]]:
     """One callable per layer that brings its features to TRs, inside each run.
 

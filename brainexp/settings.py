@@ -11,8 +11,8 @@ from brainexp.errors import ConfigError
 
 #: A joint fit per subset: four spaces make fifteen.
 MAX_SPACES = 4
-#: Sections of the config that do not decide a number.
-VOLATILE = ("tracking", "cache", "report", "readout", "resources")
+#: Sections and options of the config that do not decide a number.
+VOLATILE = ("tracking", "cache.dir", "report", "readout", "resources")
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,31 @@ class Ceiling:
                 f"ceiling: extrapolate and legacy belong to method=cross_subject, but method is {self.method}. Leave them "
                 "out, or give ceiling.method=cross_subject."
             )
+
+
+@dataclass(frozen=True)
+class Cache:
+    """How features are kept.
+
+    Parameters
+    ----------
+    dir : str or None
+        Where; None for the folder that BRAINEXP_CACHE names, else ~/.cache/brainexp.
+    dtype : {"float32", "float16"}
+        In which they are stored. float16 takes half the room and rounds to 11 binary digits.
+    """
+
+    dir: str | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a config that decide a number, by dotted name."""
+    return {
+        name: value
+        for name, value in leaves(config)
+        if not any(name == one or name.startswith(f"{one}.") for one in VOLATILE)
+    }
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

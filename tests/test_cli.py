@@ -28,7 +28,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
         "compression: none",
         "encoder: banded_ridge, ",
         "huth_bootstrap, litcoder, oota, oota_s1, ridge",
-        "prompt: plain",
+        "prompt: chat, plain, task",
         "minilm",
     ):
         assert words in told

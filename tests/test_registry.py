@@ -94,13 +94,13 @@ def test_options_survive_a_journey_through_json(registry, component):
 
 
 def test_the_cache_key_of_a_model_leaves_out_what_cannot_change_a_feature():
-    near = Transformer(path="x", device="cpu", batch_size=1)
-    far = Transformer(path="x", device="cuda:1", batch_size=512)
+    near = Transformer(path="x", device="cpu", tokens_per_batch=64)
+    far = Transformer(path="x", device="cuda:1", tokens_per_batch=512)
 
     key = MODELS.cache_key(near)
 
     assert key == MODELS.cache_key(far)
-    assert {"device", "batch_size"}.isdisjoint(key)
+    assert {"device", "tokens_per_batch"}.isdisjoint(key)
     assert key["name"] == "transformer"
 
 
@@ -187,7 +187,7 @@ def test_names_are_sorted_and_lead_to_their_classes(animals):
         (
             MODELS,
             {"name": "transformer", "path": "x", "pooling": "max"},
-            "model 'transformer': pooling: Input should be 'mean' or 'last', got 'max'",
+            "model 'transformer': pooling: Input should be 'mean', 'last', 'first' or 'sum', got 'max'",
         ),
     ],
 )

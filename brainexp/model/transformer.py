@@ -1,9 +1,12 @@
-"""Any text model that transformers loads: hidden states of every layer for every word."""
+"""Any text model that transformers loads: hidden states of its layers for every word."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib.util
+import inspect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +15,15 @@ import numpy as np
 from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
-from brainexp.interfaces import NOT_IN_CACHE_KEY, ModelSize, Prompt
+from brainexp.interfaces import NOT_IN_CACHE_KEY, Compression, Frame, ModelSize, Prompt
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
-from brainexp.model.window import Window, tokens_of_word, windows
+from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
+from brainexp.model.generation import answers, last_token, no_answer
+from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
 from brainexp.registry import MODELS
 
 #: Raise when features of the same options change; every cached feature is then computed again.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 #: About how many tokens a word makes.
 TOKENS_PER_WORD = 1.4
 
@@ -26,14 +31,14 @@ TOKENS_PER_WORD = 1.4
 @MODELS.register("transformer")
 @dataclass(frozen=True)
 class Transformer:
-    """A causal or bidirectional language model, read word by word in the context of the words before.
+    """A language model, read word by word in a stated context: causal, bidirectional or an encoder–decoder.
 
     Parameters
     ----------
     path : str
         A folder with a checkpoint, a Hugging Face id, or ``package:NAME/SUB`` for weights inside a Python package.
     blocks : int or None
-        Declared number of transformer blocks, checked when the model is loaded.
+        Declared number of transformer blocks (of the half that ``states`` names), checked when the model is loaded.
     revision : str or None
         Branch, tag or commit on the hub.
     weights : {"pretrained", "random"}
@@ -41,15 +46,43 @@ class Transformer:
     seed : int
         Of the random weights.
     dtype : {"float32", "bfloat16", "float16"}
-        In which the network computes.
+        In which the network computes; features are pooled in float32.
     device : str
         "auto" takes a GPU if there is one; "cpu", "cuda" or "cuda:1" insist.
-    context_words : int
-        Words that the model reads, the word itself included.
-    pooling : {"mean", "last"}
-        Over the sub-tokens of the word.
-    batch_size : int
-        Windows per forward pass.
+    device_map : str or None
+        How accelerate spreads a model that is larger than a device ("auto", "balanced", "sequential"); device is then
+        "auto".
+    states : {"encoder", "decoder"} or None
+        Which half of an encoder–decoder gives features; None for the encoder, and for models that have one half. The
+        encoder reads the words. The decoder reads them as in training, after its start token, while the encoder reads
+        the empty text with its special tokens: a word is then known from the words before it alone, as in a causal model.
+    layers : "all" or tuple of int
+        Which layers are kept, increasing; 0 is the embedding output. Blocks above the deepest are not run.
+    context : {"window", "growing", "sliding", "sentence"}
+        What a word is read with; `brainexp.model.context.first_words` has the table. Window: the last words, the same number
+        for every word. Growing: all words up to a number, then half of them, and so on. Sliding: chunks that overlap.
+        Sentence: its sentence. The word itself is always included, and no later word unless ``later_words``.
+    context_words : int or None
+        Words that the model reads at most, the word itself included; None for no limit.
+    stride_words : int or None
+        From one chunk to the next with context=sliding; None for an eighth of ``context_words``.
+    later_words : bool
+        Let a bidirectional model also see what comes after a word in its chunk or sentence, one pass for all its words.
+    pooling : {"mean", "last", "first", "sum"}
+        Over the sub-tokens of the word. Special tokens and the prompt never count.
+    start_token : bool
+        Put the tokenizer's start token (or its end token, if it has no other) before every text where the tokenizer does
+        not do so itself. What stands at position 0 is in many causal models an attention sink, with a state unlike all
+        others; without a start token that is the first word of the story, or of every sentence with context=sentence.
+    tokens_per_batch : int or None
+        Tokens, padding included, in one forward pass; None for 512 on a CPU, which gains nothing from more, and 16,384 on a
+        GPU. Halved and remembered when memory does not suffice.
+
+    Notes
+    -----
+    Each word's features are those of a pass of its own over its context, to rounding, in every mode. In a causal model
+    words with the same first context word share one pass, so growing, sliding and sentence cost a pass per chunk and window a
+    pass per word; in a bidirectional model each word costs a pass, unless ``later_words``.
     """
 
     # identity() stands for the first three and the seed in the cache key
@@ -60,14 +93,40 @@ class Transformer:
     seed: int = field(default=0, metadata=NOT_IN_CACHE_KEY)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = field(default="auto", metadata=NOT_IN_CACHE_KEY)
-    context_words: int = 20
-    pooling: Literal["mean", "last"] = "mean"
-    batch_size: int = field(default=32, metadata=NOT_IN_CACHE_KEY)
+    device_map: Literal["auto", "balanced", "sequential"] | None = field(default=None, metadata=NOT_IN_CACHE_KEY)
+    states: Literal["encoder", "decoder"] | None = None
+    layers: Literal["all"] | tuple[int, ...] = "all"
+    context: Mode = "window"
+    context_words: int | None = 20
+    stride_words: int | None = None
+    later_words: bool = False
+    pooling: Literal["mean", "last", "first", "sum"] = "mean"
+    start_token: bool = False
+    tokens_per_batch: int | None = field(default=None, metadata=NOT_IN_CACHE_KEY)
 
     def __post_init__(self) -> None:
-        for name in ("context_words", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model 'transformer': {name} must be at least 1, got {getattr(self, name)}")
+        for name in ("context_words", "stride_words", "tokens_per_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"model 'transformer': {name} must be at least 1, got {value}")
+        for objection in self._objections():
+            raise ConfigError(f"model 'transformer': {objection}")
+
+    def _objections(self) -> Iterator[str]:
+        if self.layers != "all" and (
+            not self.layers or self.layers[0] < 0 or list(self.layers) != sorted({*self.layers})
+        ):
+            yield f"layers must be 'all' or increasing numbers from 0, got {list(self.layers)}"
+        if self.context == "sliding" and self.context_words is None:
+            yield "context=sliding needs context_words, the length of a chunk"
+        if self.stride_words is not None and self.context != "sliding":
+            yield f"stride_words belongs to context=sliding, but context={self.context}. Leave it null"
+        if self.stride_words is not None and self.context_words is not None and self.stride_words > self.context_words:
+            yield f"stride_words={self.stride_words} would skip words: it must be at most context_words={self.context_words}"
+        if self.later_words and self.context == "window":
+            yield "context=window ends with its word, so later_words must be false; or take another context"
+        if self.device_map is not None and self.device != "auto":
+            yield f"device_map={self.device_map} places the model itself, so device must be auto, got {self.device!r}"
 
     def identity(self) -> str:
         """Return a digest of the checkpoint, the code version and, for random weights, the seed."""
@@ -91,14 +150,29 @@ class Transformer:
         ModelError
             If weights or device are not there, or the number of blocks is not the declared one.
         """
-        import torch
-        from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._require_accelerate()
         path = located(self.path)
         config = self._config(path)
-        tokenizer = from_pretrained(AutoTokenizer, path, self.revision, use_fast=True)
+        tokenizer = self.tokenizer()
+        network = self._network(path, config)
+        if config.is_encoder_decoder and self.states != "decoder":
+            network = network.get_encoder()  # the decoder is let go
+        return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
+
+    def tokenizer(self) -> Any:
+        """Return the checkpoint's tokenizer, with a token to pad with.
+
+        Raises
+        ------
+        ModelError
+            If it is not there, or cannot tell which characters a token is made of.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = from_pretrained(AutoTokenizer, located(self.path), self.revision, use_fast=True)
         if not tokenizer.is_fast:
             raise ModelError(
                 f"model {self.path!r} has no fast tokenizer, so tokens cannot be mapped to words by their characters. "
@@ -106,18 +180,12 @@ class Transformer:
             )
         if tokenizer.pad_token is None:  # never attended to, so any token will do
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-        dtype = getattr(torch, self.dtype)
-        if self.weights == "random":
-            with torch.random.fork_rng():
-                torch.manual_seed(self.seed)
-                network = AutoModel.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
-        else:
-            network = from_pretrained(AutoModel, path, self.revision, dtype=dtype)
-        return LoadedTransformer(model=self, network=network.to(self._device()).eval(), tokenizer=tokenizer)
+        return tokenizer
 
     def require_ready(self) -> None:
         """Raise ModelError if checkpoint or device are not there, or the checkpoint is not the declared one."""
         self._device()
+        self._require_accelerate()
         self._config(located(self.path))
 
     def size(self) -> ModelSize:
@@ -130,13 +198,62 @@ class Transformer:
             network = AutoModel.from_config(config, dtype=getattr(torch, self.dtype))  # type: ignore[no-untyped-call]
         weights = list(network.parameters())
         n_parameters = sum(weight.numel() for weight in weights)
-        text = config.get_text_config()
         return ModelSize(
-            n_layers=int(text.num_hidden_layers) + 1,
-            n_dims=int(text.hidden_size),
             n_bytes=float(sum(weight.numel() * weight.element_size() for weight in weights)),
-            multiplications_per_unit=2.0 * n_parameters * TOKENS_PER_WORD * self.context_words,
+            multiplications_per_unit=2.0 * n_parameters * TOKENS_PER_WORD * self._words_read_per_word(),
         )
+
+    def _words_read_per_word(self) -> float:
+        if self.context_words is None or self.context == "sentence":
+            return 1.0
+        if self.context == "window":
+            return float(self.context_words)
+        if self.context == "growing":
+            return 2.0
+        return self.context_words / (self.stride_words or max(self.context_words // 8, 1))
+
+    def objection(self, compression: Compression, prompt: Prompt) -> str | None:
+        """Return why the model cannot answer the prompt, or None; raise ModelError if it has no chat template."""
+        frame = prompt.around(self.tokenizer())
+        return no_answer(self._config(located(self.path))) if frame.reads == "generated" else None
+
+    def shape(self) -> tuple[int, int]:
+        """Number of layers that are kept, and width of the features."""
+        config = self._config(located(self.path))
+        n_layers = n_blocks_of(config, self.states) + 1 if self.layers == "all" else len(self.layers)
+        return n_layers, int(config.get_text_config().hidden_size)
+
+    def _network(self, path: str, config: Any) -> Any:
+        import torch
+        from transformers import AutoModel
+
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(gpu)
+        dtype = getattr(torch, self.dtype)
+        if self.weights == "pretrained":
+            if self.device_map is not None:
+                return from_pretrained(AutoModel, path, self.revision, dtype=dtype, device_map=self.device_map)
+            return from_pretrained(AutoModel, path, self.revision, dtype=dtype).to(self._device())
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            network = AutoModel.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+        if self.device_map is None:
+            return network.to(self._device())
+        from accelerate import dispatch_model, infer_auto_device_map
+        from accelerate.utils import get_balanced_memory
+
+        whole = list(network._no_split_modules or ())  # blocks with residual connections stay on one device
+        memory = (
+            None if self.device_map == "sequential" else get_balanced_memory(network, no_split_module_classes=whole)
+        )
+        return dispatch_model(network, infer_auto_device_map(network, memory, no_split_module_classes=whole))
+
+    def _require_accelerate(self) -> None:
+        if self.device_map is not None and importlib.util.find_spec("accelerate") is None:
+            raise ModelError(
+                f"model.device_map={self.device_map} needs accelerate, which is not installed. "
+                "Install it: pip install brainexp[gpu]"
+            )
 
     def _device(self) -> str:
         import torch
@@ -154,13 +271,45 @@ class Transformer:
         from transformers import AutoConfig
 
         config = from_pretrained(AutoConfig, path, self.revision)
-        found = config.get_text_config().num_hidden_layers
+        if self.states is not None and not config.is_encoder_decoder:
+            raise ModelError(
+                f"model {self.path!r} is no encoder–decoder, so it has no {self.states} states. Give model.states=null."
+            )
+        found = n_blocks_of(config, self.states)
         if self.blocks is not None and found != self.blocks:
             raise ModelError(
                 f"model {self.path!r} has {found} blocks, but {self.blocks} are declared. "
                 f"It is another checkpoint than the config means; check model.path, or give model.blocks={found}."
             )
+        if self.layers != "all" and self.layers[-1] > found:
+            raise ModelError(
+                f"model.layers={list(self.layers)}, but model {self.path!r} has layers 0 (the embedding output) to {found}."
+            )
         return config
+
+
+def n_blocks_of(config: Any, states: Literal["encoder", "decoder"] | None) -> int:
+    """Return how many blocks a checkpoint has; of an encoder–decoder, in the half that is read.
+
+    Parameters
+    ----------
+    config : transformers.PretrainedConfig
+    states : {"encoder", "decoder"} or None
+        None for the encoder.
+    """
+    if config.is_encoder_decoder:
+        half = states or "encoder"
+        names = (f"{half}_layers", f"num_{half}_layers", "num_layers")  # BART, ProphetNet, T5
+        found = [value for name in names if (value := getattr(config, name, None)) is not None]
+        return int(found[0] if found else getattr(config, half).num_hidden_layers)  # T5Gemma
+    return int(config.get_text_config().num_hidden_layers)
+
+
+@dataclass
+class Room:
+    """Tokens that fit into one forward pass, as far as is known."""
+
+    tokens: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +321,7 @@ class LoadedTransformer:
     model : Transformer
         The options it was loaded with.
     network : torch.nn.Module
-        Without a language-model head.
+        Without a language-model head; of an encoder–decoder, the encoder, unless decoder states are asked for.
     tokenizer : fast tokenizer of transformers
     """
 
@@ -181,9 +330,14 @@ class LoadedTransformer:
     tokenizer: Any
 
     @property
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Which layers are kept; 0 is the embedding output."""
+        return tuple(range(self._n_blocks + 1)) if self.model.layers == "all" else self.model.layers
+
+    @property
     def n_layers(self) -> int:
-        """Number of layers including the embedding output."""
-        return int(self.network.config.get_text_config().num_hidden_layers) + 1
+        """Number of layers that are kept; without ``model.layers``, all blocks and the embedding output."""
+        return len(self.layer_numbers)
 
     @property
     def n_dims(self) -> int:
@@ -198,62 +352,179 @@ class LoadedTransformer:
         stimulus : Stimulus
             A story.
         prompt : Prompt
-            What stands around the context.
+            What stands around the context, and which states are read.
 
         Yields
         ------
         at : array of int of shape (n,)
-            Which words.
+            Which words; every word comes once.
         values : array of float32 of shape (n_layers, n, n_dims)
-            Hidden states pooled over the word's sub-tokens; layer 0 is the embedding output, the last one what
-            transformers returns last (for Llama-like models after the final norm).
+            Hidden states pooled over the word's sub-tokens, or as the prompt says; layer 0 is the embedding output, the
+            last one what transformers returns last (for Llama-like models after the final norm).
 
         Raises
         ------
         DataError
-            If the tokenizer makes no token of a word.
+            If the tokenizer makes no token of a word, or one token of two words.
         ModelError
-            If a context is longer than the model can read.
+            If a context is longer than the model can read, or does not fit into memory.
         """
-        found = windows(stimulus, self.model.context_words, prompt)
-        encoded = self.tokenizer([window.text for window in found], return_offsets_mapping=True)
-        spans = [
-            tokens_of_word(offsets, window, stimulus, at)
-            for at, (offsets, window) in enumerate(zip(encoded["offset_mapping"], found, strict=True))
-        ]
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        self._require_readable(lengths, found)
-        order = np.argsort(lengths, kind="stable")  # like lengths together: little padding
-        for first in range(0, len(order), self.model.batch_size):
-            at = order[first : first + self.model.batch_size]
-            yield at, self._pooled([encoded["input_ids"][i] for i in at], [spans[i] for i in at])
+        frame = prompt.around(self.tokenizer)
+        found = self._readings(stimulus, frame)
+        texts = self._encoded(found, frame)
+        spans = [tokens_of_words(offsets, one, stimulus) for one, (_, offsets) in zip(found, texts, strict=True)]
+        lengths = np.array([len(ids) for ids, _ in texts])
+        self._require_readable(lengths + frame.max_new_tokens, found)
+        if frame.reads == "generated":
+            ids = [tokens for tokens, _ in texts]
+            for at, every_layer in answers(self, ids, frame.max_new_tokens, self._room.tokens):
+                yield at, every_layer[list(self.layer_numbers)]
+            return
+        if frame.reads == "last":
+            spans = [last_token(offsets) for _, offsets in texts]
+        order = np.argsort(-lengths, kind="stable")  # like lengths together: little padding; the longest must fit first
+        while len(order):
+            width = int(lengths[order[0]])
+            batch = order[: max(self._room.tokens // width, 1)]
+            values = self._tried([texts[i][0] for i in batch], [spans[i] for i in batch])
+            if values is None:
+                self._make_do_with_half(len(batch), width)
+                continue
+            yield np.concatenate([np.asarray(found[i].words) for i in batch]), values
+            order = order[len(batch) :]
 
-    def _pooled(self, ids: list[list[int]], spans: list[tuple[int, int]]) -> FloatArray:
+    def facts(self, stimulus: Stimulus) -> dict[str, float]:
+        """Return nothing: every word has features, or reading it was an error."""
+        return {}
+
+    def _readings(self, stimulus: Stimulus, frame: Frame) -> list[Reading]:
+        model = self.model
+        if model.later_words and self._anatomy.causal:
+            raise ModelError(
+                f"model {model.path!r} is causal: it cannot see later words. Give model.later_words=false."
+            )
+        own_text = model.context == "window" or frame.reads != "stimulus"  # what is read of a text is a word's own
+        shared = not own_text and (model.later_words or self._anatomy.causal)
+        first = first_words(stimulus, model.context, model.context_words, model.stride_words)
+        return readings(stimulus, first, frame, shared=shared)
+
+    def _encoded(self, found: list[Reading], frame: Frame) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Token numbers of every text, and the characters of each token."""
+        encoded = self.tokenizer(
+            [one.text for one in found],
+            return_offsets_mapping=True,
+            add_special_tokens=frame.special_tokens,
+            verbose=False,
+        )
+        texts = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+        if self.model.states == "decoder":  # shifted to the right, as in training
+            start = self.network.config.decoder_start_token_id
+            return [([start, *ids[:-1]], [(0, 0), *offsets[:-1]]) for ids, offsets in texts]
+        if not self.model.start_token:
+            return texts
+        if not self._anatomy.causal:
+            raise ModelError(f"model {self.model.path!r} is bidirectional: give model.start_token=false.")
+        start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
+        if start is None:
+            raise ModelError(f"the tokenizer of {self.model.path!r} has no start token: give model.start_token=false.")
+        begun = [ids[:1] == [start] or offsets[:1] == [(0, 0)] for ids, offsets in texts]
+        return [
+            text if has_start else ([start, *text[0]], [(0, 0), *text[1]])
+            for text, has_start in zip(texts, begun, strict=True)
+        ]
+
+    def _tried(self, ids: list[list[int]], spans: list[tuple[IntArray, IntArray]]) -> FloatArray | None:
+        """Features of a batch, array of shape (n_layers, n_words, n_dims); None if memory does not suffice."""
         import torch
 
-        device = next(self.network.parameters()).device
+        try:
+            return self._pooled(ids, spans)
+        except torch.OutOfMemoryError:
+            return None  # what the pass held is let go when the exception is
+
+    def _pooled(self, ids: list[list[int]], spans: list[tuple[IntArray, IntArray]]) -> FloatArray:
+        import torch
+
         width = max(map(len, ids))
         padding = self.tokenizer.pad_token_id
         # Right padding with a mask: a causal model never sees it, a bidirectional one does not attend to it.
-        tokens = torch.tensor([row + [padding] * (width - len(row)) for row in ids], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=device)
-        position = torch.arange(width, device=device)
-        start = torch.tensor([span[0] for span in spans], device=device)[:, None]
-        stop = torch.tensor([span[1] for span in spans], device=device)[:, None]
-        if self.model.pooling == "last":
-            start = stop - 1
-        weight = ((position >= start) & (position < stop)).float()
-        weight /= weight.sum(dim=1, keepdim=True)
+        tokens = torch.tensor([row + [padding] * (width - len(row)) for row in ids], device=self._device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=self._device)
+        start = np.concatenate([begin + row * width for row, (begin, _) in enumerate(spans)])
+        stop = np.concatenate([end + row * width for row, (_, end) in enumerate(spans)])
+        pool = Pool.of(start, stop, self.model.pooling, self._device)
+        rows = []
         with torch.inference_mode():
-            states = self.network(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
-            pooled = torch.stack([torch.einsum("nt,ntd->nd", weight, state.float()) for state in states])
-        return np.asarray(pooled.cpu().numpy())
+            run(
+                self._anatomy,
+                self._forward,
+                tokens,
+                mask,
+                self.layer_numbers,
+                lambda _, state: rows.append(pool(state)),
+            )
+        return to_numpy(rows)
 
-    def _require_readable(self, lengths: IntArray, found: list[Window]) -> None:
-        limit = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
+    def _make_do_with_half(self, n_texts: int, width: int) -> None:
+        import torch
+
+        torch.cuda.empty_cache()
+        if n_texts == 1:
+            raise ModelError(
+                f"one text of {width} tokens does not fit into the memory of {self._device}. Lower model.context_words (now "
+                f"{self.model.context_words}), or give model.dtype=bfloat16, model.device_map=auto or model.device=cpu."
+            )
+        self._room.tokens = n_texts * width // 2
+
+    @property
+    def _n_blocks(self) -> int:
+        return n_blocks_of(self.network.config, self.model.states)
+
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self.model.tokens_per_batch or (512 if self._device.type == "cpu" else 16_384))
+
+    @cached_property
+    def _anatomy(self) -> Anatomy:
+        part = self.network.get_decoder() if self.model.states == "decoder" else self.network
+        vocabulary = self.network.config.get_text_config().vocab_size
+        return examined(part, self._forward, self._n_blocks, vocabulary, self._device)
+
+    @cached_property
+    def _device(self) -> Any:
+        import torch
+
+        weights = self.network.parameters()  # accelerate holds what is spread over host and disk as "meta"
+        return next((one.device for one in weights if one.device.type != "meta"), torch.device("cpu"))
+
+    @cached_property
+    def _known_options(self) -> dict[str, bool]:
+        """Options that save memory, where the network knows them."""
+        return {"use_cache": False} if "use_cache" in inspect.signature(self.network.forward).parameters else {}
+
+    def _forward(self, tokens: Any, mask: Any, **options: Any) -> Any:
+        import torch
+
+        options = {**self._known_options, **options}
+        if self.model.states != "decoder":
+            return self.network(input_ids=tokens, attention_mask=mask, **options)
+        silence = self.tokenizer("")["input_ids"] or [self.tokenizer.eos_token_id]
+        empty = torch.tensor([silence] * len(tokens), device=tokens.device)
+        return self.network(input_ids=empty, decoder_input_ids=tokens, decoder_attention_mask=mask, **options)
+
+    def _require_readable(self, lengths: IntArray, found: Sequence[Reading]) -> None:
         longest = int(lengths.argmax())
-        if limit is not None and lengths[longest] > limit:
+        if self._n_positions is not None and lengths[longest] > self._n_positions:
             raise ModelError(
                 f"the context {found[longest].text[:60]!r}... has {lengths[longest]} tokens, but the model reads at most "
-                f"{limit}. Lower model.context_words (now {self.model.context_words})."
+                f"{self._n_positions}. Lower model.context_words (now {self.model.context_words})."
             )
+
+    @cached_property
+    def _n_positions(self) -> int | None:
+        """Tokens that the model can read at once, or None where nothing limits them."""
+        limit: int | None = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
+        for name, module in self.network.named_modules():
+            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+                return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
+        return limit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainexp.settings import VOLATILE, leaves
+from brainexp.settings import decisive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def differing_options(runs: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Options of each run that are not the same in all; none where the names tell the runs apart."""
     if len({run["name"] for run in runs}) == len(runs):
         return [{} for _ in runs]
-    options = [dict(leaves({k: v for k, v in run["config"].items() if k not in VOLATILE})) for run in runs]
+    options = [decisive(run["config"]) for run in runs]
     differing = [key for key in options[0] if any(one.get(key) != options[0][key] for one in options)]
     return [{key: str(one.get(key)) for key in differing} for one in options]
 
