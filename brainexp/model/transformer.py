@@ -177,8 +177,6 @@ class Transformer:
         import torch
         from transformers import AutoModel
 
-        for gpu in range(torch.cuda.device_count()):
-            torch.cuda.reset_peak_memory_stats(gpu)
         dtype = getattr(torch, self.dtype)
         if self.weights == "pretrained":
             if self.device_map is not None:
@@ -349,21 +347,28 @@ class LoadedTransformer:
         """Token numbers of every text, and the characters of each token."""
         encoded = self.tokenizer([one.text for one in found], return_offsets_mapping=True, verbose=False)
         texts = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
-        if self.model.states == "decoder":  # shifted to the right, as in training
-            start = self.network.config.decoder_start_token_id
-            return [([start, *ids[:-1]], [(0, 0), *offsets[:-1]]) for ids, offsets in texts]
-        if not self.model.start_token:
-            return texts
+        if self.model.states == "decoder":
+            return [self._shifted(ids, offsets) for ids, offsets in texts]
+        if self.model.start_token:
+            start = self._start_token
+            return [text if _begins_with(start, *text) else ([start, *text[0]], [(0, 0), *text[1]]) for text in texts]
+        return texts
+
+    def _shifted(self, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
+        """Put the decoder's start token first and leave out the end token, as in training."""
+        ended = bool(offsets) and offsets[-1][0] == offsets[-1][1]
+        kept = slice(0, len(ids) - ended)
+        return [self.network.config.decoder_start_token_id, *ids[kept]], [(0, 0), *offsets[kept]]
+
+    @cached_property
+    def _start_token(self) -> int:
         if not self._anatomy.causal:
             raise ModelError(f"model {self.model.path!r} is bidirectional: give model.start_token=false.")
-        start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
+        named = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        start = next((token for token in named if token is not None), None)
         if start is None:
             raise ModelError(f"the tokenizer of {self.model.path!r} has no start token: give model.start_token=false.")
-        begun = [bool(offsets) and offsets[0][0] == offsets[0][1] for _, offsets in texts]
-        return [
-            text if has_start else ([start, *text[0]], [(0, 0), *text[1]])
-            for text, has_start in zip(texts, begun, strict=True)
-        ]
+        return int(start)
 
     def _tried(self, ids: list[list[int]], spans: list[tuple[IntArray, IntArray]]) -> FloatArray | None:
         """Features of a batch, array of shape (n_layers, n_words, n_dims); None if memory does not suffice."""
@@ -460,3 +465,8 @@ class LoadedTransformer:
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
                 return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
         return limit
+
+
+def _begins_with(start: int, ids: list[int], offsets: list[tuple[int, int]]) -> bool:
+    """Whether the tokenizer, or the prompt, has put a special token first."""
+    return bool(ids) and (offsets[0][0] == offsets[0][1] or ids[0] == start)
