@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from brainexp.errors import DataError
 
@@ -153,22 +154,44 @@ class Responses:
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """Feature vectors of one story: every layer, every unit.
+class Layers:
+    """Features of one story on disk, a file per layer; read it as an array of shape (n_layers, n_units, n_dims).
+
+    ``layers[3]`` maps one file into memory, read-only, and lets go of it with the array: a study has more files than a
+    process may hold open. float16 is brought to float32 on the way, so nobody computes in it.
 
     Parameters
     ----------
-    story : str
-        The stimulus they belong to.
-    values : array of shape (n_layers, n_units, n_dims)
-        Layer 0 is the embedding output, the last one the output of the last block. May be memory-mapped.
+    files : tuple of Path
+        Arrays of shape (n_units, n_dims). Layer 0 is the embedding output, the last one the output of the last block.
+    n_units, n_dims : int
+        Shape of each.
     """
 
-    story: str
-    values: FloatArray
+    files: tuple[Path, ...] = field(repr=False)
+    n_units: int
+    n_dims: int
 
-    def __repr__(self) -> str:  # the data may be a memory map of gigabytes
-        return f"Features(story={self.story!r}, shape={self.values.shape}, dtype={self.values.dtype})"
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Layers, units and dims."""
+        return len(self.files), self.n_units, self.n_dims
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, layer: int) -> FloatArray:
+        try:
+            stored: FloatArray = np.load(self.files[layer], mmap_mode="r")
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{error.filename} was there when the run began and is gone. Run again, and prune the cache when nothing "
+                "runs."
+            ) from error
+        return stored if stored.dtype == np.float32 else stored.astype(np.float32)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> FloatArray:
+        return np.stack([self[layer] for layer in range(len(self))]).astype(dtype or np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -22,13 +24,13 @@ from brainexp.align.downsample import DOWNSAMPLERS
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.align.residual import residual
 from brainexp.align.trim import kept_rows
-from brainexp.cache import ArrayCache, default_cache_dir, digest
+from brainexp.cache import ArrayCache, Write, default_cache_dir, digest, features_cost, readable_bytes, require_room
 from brainexp.compression.cost import cost
-from brainexp.containers import Clock, FloatArray, Fold, Responses, Stimulus
+from brainexp.containers import Clock, FloatArray, Fold, Layers, Responses, Stimulus
 from brainexp.errors import ConfigError, DataError, ModelError
 from brainexp.evaluation import Evaluation, Target, evaluated, scorable_voxels, side_by_side
 from brainexp.interfaces import Compression, Dataset, Encoder, LoadedModel, Model, Probe, ProbeInput, Prompt
-from brainexp.progress import Stopwatch, counter, progress
+from brainexp.progress import Stopwatch, counter, pace
 from brainexp.registry import (
     COMPRESSIONS,
     DATASETS,
@@ -42,7 +44,9 @@ from brainexp.registry import (
 )
 from brainexp.result import Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, block_permutation_p
-from brainexp.settings import Align, Scoring, Split
+from brainexp.settings import Align, Cache, Scoring, Split
+
+log = logging.getLogger(__name__)
 
 #: Baselines that every dataset offers; its nuisance regressors and annotations can be named beside them.
 BASELINES = ("word_rate", "position", "autocorrelation", "untrained")
@@ -66,12 +70,13 @@ class Experiment:
     baselines: tuple[str, ...] = ()
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
+    cache_dtype: Literal["float32", "float16"] = "float32"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Experiment:
         """Build an experiment from plain values, as Hydra composes them; raise ConfigError if they do not fit."""
         load_plugins()
-        cache_dir = config["cache"]["dir"]
+        cache = validated(Cache, config["cache"], "cache")
         return cls(
             dataset=DATASETS.build(config["dataset"]),
             model=MODELS.build(config["model"]),
@@ -84,7 +89,8 @@ class Experiment:
             scoring=validated(Scoring, config["scoring"], "scoring"),
             baselines=tuple(config["baselines"]),
             seed=int(config["seed"]),
-            cache_dir=default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser(),
+            cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
+            cache_dtype=cache.dtype,
         )
 
     def rng(self, stage: str) -> np.random.Generator:
@@ -195,6 +201,9 @@ def require_possible(experiment: Experiment) -> None:
         if objection is not None:
             raise ConfigError(objection)
     experiment.model.require_ready()
+    unfit = experiment.model.objection(experiment.compression, experiment.prompt)
+    if unfit is not None:
+        raise ConfigError(unfit)
     experiment.dataset.chosen_subjects()
 
 
@@ -291,7 +300,7 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
 
 def word_features(
     experiment: Experiment, source: Model, stimuli: Sequence[Stimulus]
-) -> tuple[dict[str, FloatArray], dict[str, float]]:
+) -> tuple[dict[str, Layers], dict[str, float]]:
     """Read every story with the compressed model, or find in the cache what was read before.
 
     Parameters
@@ -305,48 +314,105 @@ def word_features(
 
     Returns
     -------
-    features : dict of str to array of shape (n_layers, n_units, n_dims)
-        By story; memory-mapped.
+    features : dict of str to Layers of shape (n_layers, n_units, n_dims)
+        By story.
     facts : dict
-        What the model costs, measured when the features were made: ``compression/…``, ``model/…``.
+        Measured when the features were made: what the model costs, ``compression/…``, and what reading took,
+        ``features/…``.
+
+    Raises
+    ------
+    ConfigError
+        If what is still to be read does not fit on the disk; before the model is loaded.
     """
-    cache = ArrayCache(experiment.cache_dir / "features")
-    identity = source.identity()
+    cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
+    common = {
+        "model": {**MODELS.cache_key(source), "identity": source.identity()},
+        "compression": COMPRESSIONS.cache_key(experiment.compression),
+        "prompt": PROMPTS.cache_key(experiment.prompt),
+    }
+    keys = {stimulus.story: {**common, "units": digest(stimulus.units)} for stimulus in stimuli}
+    entries = {story: cache.get(key) for story, key in keys.items()}
+    unread = [stimulus for stimulus in stimuli if entries[stimulus.story] is None]
+    n_layers, n_dims = source.shape()
+    n_units = sum(len(stimulus.units) for stimulus in unread)
+    if unread:
+        require_room_for(n_layers, n_units, n_dims, cache)
     loaded: list[LoadedModel] = []  # filled on first need: a run whose features are all cached loads no weights
-    features: dict[str, FloatArray] = {}
-    facts: dict[str, float] = {}
-    for stimulus in progress(stimuli, len(stimuli), "stories"):
-        key = {
-            "model": {**MODELS.cache_key(source), "identity": identity},
-            "compression": COMPRESSIONS.cache_key(experiment.compression),
-            "prompt": PROMPTS.cache_key(experiment.prompt),
-            "units": digest(stimulus.units),
-        }
-        entry = cache.get(key)
-        if entry is None:
-            if not loaded:
-                loaded.append(experiment.compression.compress(source.load()))
-            shape = (loaded[0].n_layers, len(stimulus.units), loaded[0].n_dims)
-            entry = cache.put(key, shape, partial(_read, loaded[0], stimulus, experiment.prompt))
-        features[stimulus.story], facts = entry
-    return features, facts
+
+    def fill(stimulus: Stimulus, bar: Any, write: Write) -> dict[str, float]:
+        if not loaded:
+            loaded.append(experiment.compression.compress(source.load()))
+        return _read(loaded[0], stimulus, experiment.prompt, bar, write)
+
+    start, n_done = perf_counter(), 0
+    with counter(n_units, "words") as bar:
+        for stimulus in unread:
+            bar.set_description(f"words, now of {stimulus.story}")
+            shape = (n_layers, len(stimulus.units), n_dims)
+            about = {
+                "model": MODELS.options(source),
+                "compression": COMPRESSIONS.options(experiment.compression),
+                "prompt": PROMPTS.options(experiment.prompt),
+                "story": stimulus.story,
+            }
+            entries[stimulus.story] = cache.get_or_put(keys[stimulus.story], shape, partial(fill, stimulus, bar), about)
+            n_done += len(stimulus.units)
+            bar.update(n_done - bar.n)  # another job may have read it
+            log.info("story %r: %s", stimulus.story, pace(n_done, n_units, perf_counter() - start, "words"))
+    found = {story: entry for story, entry in entries.items() if entry is not None}
+    return {story: layers for story, (layers, _) in found.items()}, _together([facts for _, facts in found.values()])
 
 
-def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, values: FloatArray) -> dict[str, float]:
-    with counter(len(stimulus.units), f"words of {stimulus.story}") as bar:
+def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache) -> None:
+    """Say what features will cost on the disk, and raise ConfigError if they do not fit."""
+    n_bytes = features_cost(n_layers, n_units, n_dims, cache.dtype)
+    what = f"{n_layers} layers × {n_units:,} words × {n_dims:,} × {np.dtype(cache.dtype).itemsize} bytes"
+    free = require_room(cache.root, n_bytes, what)
+    log.info("features to read: %s (%s), %s free", readable_bytes(n_bytes), what, readable_bytes(free))
+
+
+def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, write: Write) -> dict[str, float]:
+    watch = Stopwatch()
+    missing = np.ones(len(stimulus.units), bool)
+    with watch.stage("read"):
         for at, batch in reader.extract(stimulus, words):
-            values[:, at] = batch
+            if not np.isfinite(batch).all():
+                raise ModelError(
+                    f"the model's features of story {stimulus.story!r} have NaN or infinite values. "
+                    "Give model.dtype=float32 or bfloat16; float16 overflows in some models."
+                )
+            write(at, batch)
+            missing[at] = False
             bar.update(len(at))
-    if not np.isfinite(values).all():
+    if missing.any():
+        first = int(missing.argmax())
         raise ModelError(
-            f"the model's features of story {stimulus.story!r} have NaN or infinite values. "
-            "Give model.dtype=float32 or bfloat16; float16 overflows in some models."
+            f"the model gave no features of {missing.sum()} words of story {stimulus.story!r}, the first of them word "
+            f"{first} ({stimulus.units[first]!r}). Every word needs them: correct the model's extract."
         )
-    return {f"compression/{name}": value for name, value in cost(reader).items()}
+    return {
+        **{f"compression/{name}": value for name, value in cost(reader).items()},
+        **{f"features/{name}": value for name, value in reader.facts(stimulus).items()},
+        "features/words": float(len(missing)),
+        "features/seconds": watch.seconds["read"],
+        "features/peak_memory_bytes": peak_memory_bytes(),
+        "features/peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
+    }
+
+
+def _together(per_story: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Facts of all stories: sums of what reading took, the largest peak, and the cost of the one model."""
+    together = dict(per_story[-1])
+    for name in together:
+        if name.startswith("features/"):
+            join = max if "peak" in name else sum
+            together[name] = join(facts[name] for facts in per_story)
+    return together
 
 
 def layer_designs(
-    experiment: Experiment, recordings: Recordings, features: Mapping[str, FloatArray]
+    experiment: Experiment, recordings: Recordings, features: Mapping[str, FloatArray | Layers]
 ) -> list[Callable[[], FloatArray]]:
     """One callable per layer that brings its features to TRs: downsampled, delayed and trimmed inside each run."""
     downsampler = DOWNSAMPLERS[experiment.align.downsample]
@@ -409,6 +475,15 @@ def _language_free(
         return delayed(word_rate(stimulus.midpoint_s, clock), delays)
     longest = max(one.n_trs for one in recordings.clocks)
     return {"position": position, "autocorrelation": autocorrelation}[name](longest)[: clock.n_trs]
+
+
+def peak_gpu_memory_bytes() -> float:
+    """Most memory that torch has held on any one GPU, in bytes; 0 without one."""
+    if "torch" not in sys.modules:
+        return 0.0
+    import torch
+
+    return float(max((torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count())), default=0))
 
 
 def peak_memory_bytes() -> float:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from brainexp.containers import Facts, FloatArray, IntArray, Responses, Space, Stimulus
+from brainexp.containers import Facts, FloatArray, IntArray, Layers, Responses, Space, Stimulus
 
 NOT_IN_CACHE_KEY: Mapping[str, bool] = {"in_cache_key": False}
 
@@ -60,12 +60,40 @@ class RenderedText:
     start: int
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What stands around the words of the stimulus, for one tokenizer, and what becomes of it.
+
+    Parameters
+    ----------
+    before, after : str
+        Text around the words.
+    special_tokens : bool
+        Whether the tokenizer adds its own; a chat template has written them into the text.
+    reads : {"stimulus", "last", "generated"}
+        Which states are a unit's features: those of its own tokens, that of the last token of the text, or the mean over
+        what the model answers.
+    max_new_tokens : int
+        Longest answer, for "generated".
+    """
+
+    before: str = ""
+    after: str = ""
+    special_tokens: bool = True
+    reads: Literal["stimulus", "last", "generated"] = "stimulus"
+    max_new_tokens: int = 0
+
+    def render(self, words: str) -> RenderedText:
+        """Put the words of the stimulus into their place."""
+        return RenderedText(text=f"{self.before}{words}{self.after}", start=len(self.before))
+
+
 @runtime_checkable
 class Prompt(Protocol):
     """What is put around the words of the stimulus before the model reads them."""
 
-    def render(self, text: str) -> RenderedText:
-        """The text that the model reads."""
+    def around(self, tokenizer: Any) -> Frame:
+        """The same for every text; raises ModelError if the tokenizer lacks what the prompt needs."""
 
 
 class LoadedModel(Protocol):
@@ -73,7 +101,7 @@ class LoadedModel(Protocol):
 
     @property
     def network(self) -> Any:
-        """The torch module."""
+        """The torch module; None for a table of words."""
 
     @property
     def n_layers(self) -> int:
@@ -86,6 +114,9 @@ class LoadedModel(Protocol):
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield unit indices and their features, arrays of shape (n,) and (n_layers, n, n_dims)."""
 
+    def facts(self, stimulus: Stimulus) -> dict[str, float]:
+        """What is to be told beside a story's features, numbers that add up over stories, such as unknown words."""
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -97,6 +128,12 @@ class Model(Protocol):
 
     def require_ready(self) -> None:
         """Raise ModelError if weights or hardware are not there; must be quick."""
+
+    def objection(self, compression: Compression, prompt: Prompt) -> str | None:
+        """Why it cannot be compressed or prompted so, or None; must be quick."""
+
+    def shape(self) -> tuple[int, int]:
+        """Layers and width of its features, known without reading the weights."""
 
     def identity(self) -> str:
         """A digest of everything in the checkpoint that decides its features."""
@@ -163,11 +200,11 @@ class ProbeResult:
 class ProbeInput:
     """What a probe may read: the stimuli and the model's features of them, by story.
 
-    ``features`` maps a story to an array of shape (n_layers, n_units, n_dims).
+    ``features`` maps a story to its layers, of shape (n_layers, n_units, n_dims).
     """
 
     stimuli: tuple[Stimulus, ...]
-    features: Mapping[str, FloatArray]
+    features: Mapping[str, FloatArray | Layers]
     rng: np.random.Generator
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -24,6 +25,16 @@ def counter(total: int, what: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, disable=None, leave=False)
+
+
+def pace(done: int, total: int, seconds: float, what: str) -> str:
+    """Return how far work is, for a log that shows no bar.
+
+    >>> pace(500, 2000, 10.0, "words")
+    '500 of 2,000 words, 50.0 per second, about 0:00:30 left'
+    """
+    left = timedelta(seconds=round(seconds / done * (total - done)))
+    return f"{done:,} of {total:,} {what}, {done / seconds:,.1f} per second, about {left} left"
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from brainexp.align.downsample import LANCZOS_LOBES
 from brainexp.errors import ConfigError
 
-#: Sections of the config that do not decide a number.
-VOLATILE = ("tracking", "cache", "report")
+#: Sections and options of the config that do not decide a number.
+VOLATILE = ("tracking", "cache.dir", "report")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,31 @@ class Scoring:
             raise ConfigError(
                 f"scoring: permutations and block_trs must be at least 1, got {self.permutations} and {self.block_trs}"
             )
+
+
+@dataclass(frozen=True)
+class Cache:
+    """How features are kept.
+
+    Parameters
+    ----------
+    dir : str or None
+        Where; None for the folder that BRAINEXP_CACHE names, else ~/.cache/brainexp.
+    dtype : {"float32", "float16"}
+        In which they are stored. float16 takes half the room and rounds to 11 binary digits.
+    """
+
+    dir: str | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a config that decide a number, by dotted name."""
+    return {
+        name: value
+        for name, value in leaves(config)
+        if not any(name == one or name.startswith(f"{one}.") for one in VOLATILE)
+    }
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

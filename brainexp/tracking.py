@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from brainexp.cache import digest
 from brainexp.errors import ConfigError
 from brainexp.result import Result
-from brainexp.settings import VOLATILE, leaves
+from brainexp.settings import decisive, leaves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,8 +49,8 @@ class Tracking:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Digest of what decides a run's numbers: the config without tracking, cache and report."""
-    return digest({key: value for key, value in config.items() if key not in VOLATILE})
+    """Digest of what decides a run's numbers: the config without tracking, the cache's folder and report."""
+    return digest(decisive(config))
 
 
 @contextmanager

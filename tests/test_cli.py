@@ -27,7 +27,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
         "dataset: alice, passage, synthetic",
         "compression: none",
         "encoder: ridge",
-        "prompt: plain",
+        "prompt: chat, plain, task",
         "minilm",
     ):
         assert words in told

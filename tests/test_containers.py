@@ -1,10 +1,11 @@
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from brainexp.containers import Clock, Features, Fold, Responses, Space, Stimulus
+from brainexp.containers import Clock, Fold, Layers, Responses, Space, Stimulus
 from brainexp.errors import BrainexpError, DataError
 
 CLOCK = Clock(start_s=10.0, tr_s=2.0, n_trs=5)
@@ -125,10 +126,55 @@ def test_nuisance_regressors_must_be_finite(wrong):
         responses(np.zeros((5, 2)), pulse=np.zeros((5, 1)), motion=broken)
 
 
-def test_features_show_their_shape_and_not_their_data():
-    features = Features(story="fable", values=np.zeros((13, 3, 768), np.float32))
+def stored(folder, values):
+    files = tuple(folder / f"{layer}.npy" for layer in range(len(values)))
+    for file, layer in zip(files, values, strict=True):
+        np.save(file, layer)
+    return Layers(files, *values.shape[1:])
 
-    assert repr(features) == "Features(story='fable', shape=(13, 3, 768), dtype=float32)"
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_layers_are_read_as_an_array_would_be_and_always_in_float32(tmp_path, rng, dtype):
+    values = rng.standard_normal((3, 5, 2)).astype(dtype)
+
+    layers = stored(tmp_path, values)
+
+    assert layers.shape == (3, 5, 2)
+    assert len(layers) == 3
+    for at in (0, 1, -1):
+        np.testing.assert_array_equal(layers[at], values[at])
+        assert layers[at].dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(layers), values)
+    np.testing.assert_array_equal(np.stack(list(layers)), values)
+    assert np.asarray(layers).dtype == np.float32
+    assert repr(layers) == "Layers(n_units=5, n_dims=2)"
+
+
+def test_layers_are_mapped_into_memory_and_cannot_be_written(tmp_path, rng):
+    layer = stored(tmp_path, rng.standard_normal((1, 5, 2)).astype(np.float32))[0]
+
+    assert isinstance(layer, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        layer[0, 0] = 1.0
+
+
+def test_layers_hold_no_file_open(tmp_path, rng):
+    """A study has thousands of layers, a process often 1,024 descriptors."""
+    layers = stored(tmp_path, rng.standard_normal((40, 3, 2)).astype(np.float32))
+    before = len(list(Path("/dev/fd").iterdir()))
+
+    total = sum(float(layer.sum()) for layer in layers)
+
+    assert np.isfinite(total)
+    assert len(list(Path("/dev/fd").iterdir())) <= before + 1
+
+
+def test_a_layer_that_was_removed_meanwhile_is_named(tmp_path, rng):
+    layers = stored(tmp_path, rng.standard_normal((2, 3, 2)).astype(np.float32))
+    layers.files[1].unlink()
+
+    with pytest.raises(DataError, match=r"1.npy was there when the run began and is gone. Run again, and prune"):
+        layers[1]
 
 
 @pytest.mark.parametrize("columns", [[], [-1], [0, 4], [7]])

@@ -1,6 +1,10 @@
 """The whole way: planted signal is found, shuffled signal is not, and nothing held out is learned from."""
 
 import dataclasses
+import re
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -254,6 +258,166 @@ def test_features_that_overflow_are_refused_and_not_cached(experiment, tmp_path,
     ):
         run(fresh)
     assert not list((tmp_path / "fresh").rglob("*.npy"))
+
+
+def test_a_model_that_leaves_out_a_word_is_refused_and_nothing_is_cached(experiment, tmp_path, monkeypatch):
+    from brainexp.errors import ModelError
+    from brainexp.model.transformer import LoadedTransformer
+
+    extract = LoadedTransformer.extract
+
+    def forgetful(self, stimulus, prompt):
+        for at, values in extract(self, stimulus, prompt):
+            kept = at != 7
+            yield at[kept], values[:, kept]
+
+    monkeypatch.setattr(LoadedTransformer, "extract", forgetful)
+
+    with pytest.raises(ModelError, match=r"no features of 1 words of story 'crow', the first of them word 7 \('"):
+        run(dataclasses.replace(experiment, cache_dir=tmp_path / "fresh"))
+    assert not list((tmp_path / "fresh").rglob("*.npy"))
+
+
+def test_features_that_do_not_fit_on_the_disk_are_refused_before_the_model_is_loaded(experiment, tmp_path, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 5000, 5000))
+    monkeypatch.setattr(type(experiment.model), "load", lambda _: pytest.fail("work had started"))
+    n_words = sum(len(one.units) for one in experiment.dataset.stimuli())
+
+    with pytest.raises(
+        ConfigError,
+        match=rf"features need {3 * n_words * 32 * 4 / 1000:.1f} kB \(3 layers × {n_words:,} words × 32 × 4 bytes\), "
+        r"but .* has 5.0 kB free. Halve them with cache.dtype=float16",
+    ):
+        run(dataclasses.replace(experiment, cache_dir=tmp_path / "fresh"))
+
+
+def test_half_precision_on_disk_changes_scores_by_its_rounding_only(composed, small_run, tmp_path):
+    full = run(Experiment.from_config(composed(*small_run)))
+    half = run(Experiment.from_config(composed(*small_run, "cache.dtype=float16", f"cache.dir={tmp_path}")))
+
+    difference = np.abs(full.per_voxel["r"] - half.per_voxel["r"])
+    assert 0 < difference.max() < 2e-3
+    assert {np.load(file).dtype for file in tmp_path.rglob("*.npy")} == {np.dtype(np.float16)}
+
+
+def test_an_unknown_precision_is_refused(composed, small_run):
+    with pytest.raises(ConfigError, match="cache: dtype: Input should be 'float32' or 'float16', got 'bfloat16'"):
+        Experiment.from_config(composed(*small_run, "cache.dtype=bfloat16"))
+
+
+def test_the_log_tells_how_far_reading_is_and_how_long_it_will_take(experiment, tmp_path, caplog):
+    from brainexp import experiment as module
+
+    stimuli = experiment.dataset.stimuli()
+    n_words = sum(len(one.units) for one in stimuli)
+
+    with caplog.at_level("INFO"):
+        module.word_features(dataclasses.replace(experiment, cache_dir=tmp_path), experiment.model, stimuli)
+
+    cost, *stories = [record.message for record in caplog.records if record.name == "brainexp.experiment"]
+    assert f"(3 layers × {n_words:,} words × 32 × 4 bytes)" in cost
+    assert len(stories) == len(stimuli)
+    assert re.match(
+        rf"story 'crow': {len(stimuli[0].units)} of {n_words:,} words, .* per second, about 0:00:\d\d left", stories[0]
+    )
+    assert stories[-1].endswith("about 0:00:00 left")
+
+
+def test_what_reading_took_is_known_of_all_stories_together(experiment, tmp_path):
+    from brainexp import experiment as module
+
+    fresh = dataclasses.replace(experiment, cache_dir=tmp_path)
+    stimuli = fresh.dataset.stimuli()
+
+    _, facts = module.word_features(fresh, fresh.model, stimuli)
+
+    assert facts["features/words"] == sum(len(one.units) for one in stimuli)
+    assert 0 < facts["features/seconds"] < 600
+    assert 1e7 < facts["features/peak_memory_bytes"] <= module.peak_memory_bytes()
+    assert facts["features/peak_gpu_memory_bytes"] == module.peak_gpu_memory_bytes()
+    assert facts["compression/parameters"] > 1000
+
+
+READING = """
+import sys
+from pathlib import Path
+from brainexp.dataset.passage import Passage
+from brainexp.experiment import Experiment, word_features
+from brainexp.compression.none import NoCompression
+from brainexp.encoder.ridge import Ridge
+from brainexp.model.transformer import LoadedTransformer, Transformer
+from brainexp.prompt.plain import Plain
+
+path, cache_dir, log, story_to_hang_in = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+extract = LoadedTransformer.extract
+
+def told(self, stimulus, prompt):
+    with log.open("a") as file:
+        file.write(stimulus.story + "\\n")
+    if stimulus.story == story_to_hang_in:
+        import time
+        time.sleep(60)
+    yield from extract(self, stimulus, prompt)
+
+LoadedTransformer.extract = told
+model, dataset = Transformer(path=path, device="cpu"), Passage()
+experiment = Experiment(dataset, model, NoCompression(), Plain(), Ridge(), cache_dir=cache_dir)
+features, facts = word_features(experiment, model, dataset.stimuli())
+print(len(features), facts["features/words"])
+"""
+
+
+def test_stories_that_were_read_before_a_kill_are_not_read_again(checkpoints, experiment, tmp_path):
+    stimuli = experiment.dataset.stimuli()
+    names = [one.story for one in stimuli]
+    log = tmp_path / "log"
+    log.touch()
+
+    def reading(hang_in):
+        words = [sys.executable, "-c", READING, str(checkpoints["gpt2"]), str(tmp_path / "cache"), str(log), hang_in]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    first = reading(names[3])
+    while names[3] not in log.read_text():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    first.kill()
+    first.communicate()
+    assert log.read_text().split() == names[:4]
+
+    log.write_text("")
+    second = reading("none")
+    out, err = second.communicate()
+
+    assert second.returncode == 0, err
+    assert log.read_text().split() == names[3:]
+    n_words = sum(len(one.units) for one in stimuli)
+    assert out.split() == [str(len(names)), str(float(n_words))]
+    assert not list((tmp_path / "cache").rglob(".unfinished-*"))
+
+
+def test_a_text_is_read_once_whatever_it_is_called_and_whenever_it_was_heard(experiment, tmp_path, monkeypatch):
+    from brainexp import experiment as module
+
+    fresh = dataclasses.replace(experiment, cache_dir=tmp_path)
+    first, second, *_ = fresh.dataset.stimuli()
+    again = dataclasses.replace(first, story="the same", onset_s=first.onset_s + 9, offset_s=first.offset_s + 9)
+    changed = dataclasses.replace(first, story="nearly", units=(*first.units[:-1], "other"))
+    read = []
+    extract = type(fresh.model.load()).extract
+    monkeypatch.setattr(
+        type(fresh.model.load()),
+        "extract",
+        lambda self, one, prompt: read.append(one.story) or extract(self, one, prompt),
+    )
+
+    found, _ = module.word_features(fresh, fresh.model, (first, again, second))
+    module.word_features(fresh, fresh.model, (again, changed))
+
+    assert read == [first.story, second.story, "nearly"]
+    np.testing.assert_array_equal(found["the same"], found[first.story])
 
 
 def test_subjects_on_different_clocks_are_refused(experiment):

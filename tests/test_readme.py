@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tests.conftest import CONF
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^ {0,4}python -m brainexp ?(.*)$", README, flags=re.MULTILINE)
+COMMANDS = re.findall(r"^ {0,4}python -m brainexp(?: (.*))?$", README, flags=re.MULTILINE)
 READING, DATASET = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 PLACEHOLDER = re.compile(r"FOLDER|\.\.\.")
 
@@ -35,6 +35,16 @@ def test_every_command_composes(command):
         composed = compose("config", first_of_each)
 
     assert OmegaConf.to_container(composed, resolve=True)
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"^(?: {4}|\$ )python -m brainexp\.cache (.*)$", README, flags=re.MULTILINE)
+)
+def test_every_command_for_the_cache_is_understood(command, tmp_path, capsys):
+    from brainexp.cache.__main__ import main
+
+    assert main([*shlex.split(command, comments=True), "--dir", str(tmp_path)]) == 0
+    assert "0 entries" in capsys.readouterr().out
 
 
 def test_the_example_of_a_dataset_runs(tmp_path, composed, small_run, monkeypatch):

@@ -109,9 +109,12 @@ def test_the_hash_ignores_where_things_are_kept_and_nothing_else(config):
     moved["cache"]["dir"] = "elsewhere"
     changed = json.loads(json.dumps(config))
     changed["seed"] = 1
+    rounded = json.loads(json.dumps(config))
+    rounded["cache"]["dtype"] = "float16"
 
     assert config_hash(moved) == config_hash(config)
     assert config_hash(changed) != config_hash(config)
+    assert config_hash(rounded) != config_hash(config)
 
 
 def test_a_server_that_is_not_there_is_an_error_in_words(monkeypatch, config):

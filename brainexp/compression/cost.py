@@ -17,8 +17,11 @@ def cost(model: LoadedModel) -> dict[str, float]:
     -------
     dict
         ``bytes`` of parameters and buffers, ``bits_per_weight`` (stored bits of a parameter, on average), ``sparsity``
-        (share of parameters that are exactly zero) and ``parameters`` (their number).
+        (share of parameters that are exactly zero) and ``parameters`` (their number). Empty for a model without a
+        network.
     """
+    if model.network is None:
+        return {}
     parameters = list(model.network.parameters())
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in [*parameters, *model.network.buffers()])
     weight_bits = sum(8 * tensor.numel() * tensor.element_size() for tensor in parameters)

@@ -1,5 +1,5 @@
 """Language models: one module per way of getting features out of one."""
 
-from brainexp.model import transformer
+from brainexp.model import static_vectors, transformer
 
-__all__ = ["transformer"]
+__all__ = ["static_vectors", "transformer"]

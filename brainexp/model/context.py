@@ -11,7 +11,7 @@ import numpy as np
 
 from brainexp.containers import IntArray, Stimulus
 from brainexp.errors import DataError
-from brainexp.interfaces import Prompt
+from brainexp.interfaces import Frame
 
 Mode = Literal["window", "growing", "sliding", "sentence"]
 
@@ -123,7 +123,7 @@ def _ends_sentence(word: str) -> bool:
     return bare.endswith(SENTENCE_ENDS) and not (bare.endswith(".") and (initial or bare.lower() in ABBREVIATIONS))
 
 
-def readings(stimulus: Stimulus, first: IntArray, prompt: Prompt, *, shared: bool) -> list[Reading]:
+def readings(stimulus: Stimulus, first: IntArray, frame: Frame, *, shared: bool) -> list[Reading]:
     """Make the texts that give every word its features.
 
     Parameters
@@ -132,7 +132,7 @@ def readings(stimulus: Stimulus, first: IntArray, prompt: Prompt, *, shared: boo
         A story.
     first : array of int of shape (n_units,)
         What ``first_words`` gives.
-    prompt : Prompt
+    frame : Frame
         What stands around the words.
     shared : bool
         Whether words with the same first word are taken from one pass. In a causal model that changes nothing, for a word
@@ -149,7 +149,7 @@ def readings(stimulus: Stimulus, first: IntArray, prompt: Prompt, *, shared: boo
     found = []
     for group in groups:
         begin, end = int(first[group[0]]), group[-1] + 1
-        rendered = prompt.render(" ".join(stimulus.units[begin:end]))
+        rendered = frame.render(" ".join(stimulus.units[begin:end]))
         stop = rendered.start + np.cumsum(n_chars[begin:end] + 1) - 1
         found.append(Reading(rendered.text, begin, group[0], start=stop - n_chars[begin:end], stop=stop))
     return found

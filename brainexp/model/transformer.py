@@ -15,9 +15,10 @@ import numpy as np
 from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
-from brainexp.interfaces import NOT_IN_CACHE_KEY, Prompt
+from brainexp.interfaces import NOT_IN_CACHE_KEY, Compression, Frame, Prompt
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
+from brainexp.model.generation import answers, last_token, no_answer
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
 from brainexp.registry import MODELS
 
@@ -147,14 +148,29 @@ class Transformer:
         ModelError
             If weights or device are not there, or the number of blocks is not the declared one.
         """
-        from transformers import AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._require_accelerate()
         path = located(self.path)
         config = self._config(path)
-        tokenizer = from_pretrained(AutoTokenizer, path, self.revision, use_fast=True)
+        tokenizer = self.tokenizer()
+        network = self._network(path, config)
+        if config.is_encoder_decoder and self.states != "decoder":
+            network = network.get_encoder()  # the decoder is let go
+        return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
+
+    def tokenizer(self) -> Any:
+        """Return the checkpoint's tokenizer, with a token to pad with.
+
+        Raises
+        ------
+        ModelError
+            If it is not there, or cannot tell which characters a token is made of.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = from_pretrained(AutoTokenizer, located(self.path), self.revision, use_fast=True)
         if not tokenizer.is_fast:
             raise ModelError(
                 f"model {self.path!r} has no fast tokenizer, so tokens cannot be mapped to words by their characters. "
@@ -162,16 +178,28 @@ class Transformer:
             )
         if tokenizer.pad_token is None:  # never attended to, so any token will do
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-        network = self._network(path, config)
-        if config.is_encoder_decoder and self.states != "decoder":
-            network = network.get_encoder()  # the decoder is let go
-        return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
+        return tokenizer
 
     def require_ready(self) -> None:
         """Raise ModelError if checkpoint or device are not there, or the checkpoint is not the declared one."""
         self._device()
         self._require_accelerate()
         self._config(located(self.path))
+
+    def objection(self, compression: Compression, prompt: Prompt) -> str | None:
+        """Return why the model cannot answer the prompt, or None; raise ModelError if it has no chat template."""
+        frame = prompt.around(self.tokenizer())
+        if frame.reads != "stimulus" and self.later_words:
+            return (
+                f"model.later_words is for a word's own states, but prompt.features={frame.reads}. Give one of them up."
+            )
+        return no_answer(self._config(located(self.path))) if frame.reads == "generated" else None
+
+    def shape(self) -> tuple[int, int]:
+        """Layers (with all of them, one more than blocks) and width of the features."""
+        config = self._config(located(self.path))
+        n_layers = n_blocks_of(config, self.states) + 1 if self.layers == "all" else len(self.layers)
+        return n_layers, int(config.get_text_config().hidden_size)
 
     def _network(self, path: str, config: Any) -> Any:
         import torch
@@ -300,15 +328,15 @@ class LoadedTransformer:
         stimulus : Stimulus
             A story.
         prompt : Prompt
-            What stands around the context.
+            What stands around the context, and which states are read.
 
         Yields
         ------
         at : array of int of shape (n,)
             Which words; every word comes once.
         values : array of float32 of shape (n_layers, n, n_dims)
-            Hidden states pooled over the word's sub-tokens; layer 0 is the embedding output, the last one what
-            transformers returns last (for Llama-like models after the final norm).
+            Hidden states pooled over the word's sub-tokens, or as the prompt says; layer 0 is the embedding output, the
+            last one what transformers returns last (for Llama-like models after the final norm).
 
         Raises
         ------
@@ -317,11 +345,23 @@ class LoadedTransformer:
         ModelError
             If a context is longer than the model can read, or does not fit into memory.
         """
-        found = self._readings(stimulus, prompt)
-        texts = self._encoded(found)
+        frame = prompt.around(self.tokenizer)
+        found = self._readings(stimulus, frame)
+        texts = self._encoded(found, special_tokens=frame.special_tokens)
         spans = [tokens_of_words(offsets, one, stimulus) for one, (_, offsets) in zip(found, texts, strict=True)]
         lengths = np.array([len(ids) for ids, _ in texts])
-        self._require_readable(lengths, found)
+        self._require_readable(lengths + frame.max_new_tokens, found)
+        if frame.reads == "generated":
+            if not self._anatomy.told_embedding:
+                raise ModelError(
+                    f"model {self.model.path!r} does not tell its embedding, so prompt.features=generated would count its "
+                    "layers in another way. Give prompt.features=stimulus or last."
+                )
+            for at, answered in answers(self, [ids for ids, _ in texts], frame.max_new_tokens, self._room.tokens):
+                yield at, answered[list(self.layer_numbers)]
+            return
+        if frame.reads == "last":
+            spans = [last_token(offsets) for _, offsets in texts]
         order = np.argsort(-lengths, kind="stable")  # like lengths together: little padding; the longest must fit first
         while len(order):
             width = int(lengths[order[0]])
@@ -333,19 +373,26 @@ class LoadedTransformer:
             yield np.concatenate([np.asarray(found[i].words) for i in batch]), values
             order = order[len(batch) :]
 
-    def _readings(self, stimulus: Stimulus, prompt: Prompt) -> list[Reading]:
+    def facts(self, stimulus: Stimulus) -> dict[str, float]:
+        """Return nothing: every word has features, or reading it was an error."""
+        return {}
+
+    def _readings(self, stimulus: Stimulus, frame: Frame) -> list[Reading]:
         model = self.model
         if model.later_words and self._anatomy.causal:
             raise ModelError(
                 f"model {model.path!r} is causal: it cannot see later words. Give model.later_words=false."
             )
-        shared = model.context != "window" and (model.later_words or self._anatomy.causal)
+        own_states = model.context != "window" and frame.reads == "stimulus"
+        shared = own_states and (model.later_words or self._anatomy.causal)
         first = first_words(stimulus, model.context, model.context_words, model.stride_words)
-        return readings(stimulus, first, prompt, shared=shared)
+        return readings(stimulus, first, frame, shared=shared)
 
-    def _encoded(self, found: list[Reading]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    def _encoded(self, found: list[Reading], *, special_tokens: bool) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Token numbers of every text, and the characters of each token."""
-        encoded = self.tokenizer([one.text for one in found], return_offsets_mapping=True, verbose=False)
+        encoded = self.tokenizer(
+            [one.text for one in found], return_offsets_mapping=True, add_special_tokens=special_tokens, verbose=False
+        )
         texts = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
         if self.model.states == "decoder":
             return [self._shifted(ids, offsets) for ids, offsets in texts]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from brainexp.interfaces import RenderedText
+from brainexp.interfaces import Frame
 from brainexp.registry import PROMPTS
 
 
@@ -13,6 +14,6 @@ from brainexp.registry import PROMPTS
 class Plain:
     """The model reads the words and nothing else."""
 
-    def render(self, text: str) -> RenderedText:
-        """Return the text unchanged."""
-        return RenderedText(text=text, start=0)
+    def around(self, tokenizer: Any) -> Frame:
+        """Return a frame with nothing in it."""
+        return Frame()

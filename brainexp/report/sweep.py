@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainexp.settings import VOLATILE, leaves
+from brainexp.settings import decisive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     """
     from rich.table import Table
 
-    options = [dict(leaves({k: v for k, v in run["config"].items() if k not in VOLATILE})) for run in runs]
+    options = [decisive(run["config"]) for run in runs]
     names = [run["name"] for run in runs]
     differing = [key for key in options[0] if any(one.get(key) != options[0][key] for one in options)]
     if len(set(names)) == len(runs):  # the names tell the runs apart

@@ -15,12 +15,14 @@ CHOICES = [
     if folder.name in REGISTRIES
     for path in folder.glob("*.yaml")
 ]
-PRESETS = [name for group, name in CHOICES if group == "model" and name not in ("local", "transformer")]
+#: Models whose path the user gives.
+NAMELESS = ("local", "static_vectors", "transformer")
+PRESETS = [name for group, name in CHOICES if group == "model" and name not in NAMELESS]
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(composed, group, choice):
-    path = ["model.path=somewhere"] if choice in ("local", "transformer") else []
+    path = ["model.path=somewhere"] if choice in NAMELESS else []
 
     config = composed(f"{group}=[{choice}]" if group == "probe" else f"{group}={choice}", *path)
 

@@ -5,17 +5,9 @@ import pytest
 
 from brainexp.containers import Stimulus
 from brainexp.errors import DataError
-from brainexp.interfaces import RenderedText
+from brainexp.interfaces import Frame
 from brainexp.model.context import Reading, first_words, readings, tokens_of_words
-from brainexp.prompt.plain import Plain
 from tests.model.naive import first_word
-
-
-class Question:
-    """A prompt with text on both sides."""
-
-    def render(self, text):
-        return RenderedText(text=f"Read: {text} Done?", start=6)
 
 
 def told(*units):
@@ -92,17 +84,17 @@ def test_a_sentence_that_is_too_long_is_an_error_that_shows_the_place():
 
 
 def test_a_window_ends_with_its_word(story):
-    found = readings(story, first_words(story, "window", 3, None), Plain(), shared=False)
+    found = readings(story, first_words(story, "window", 3, None), Frame(), shared=False)
 
     assert [one.text for one in found[:4]] == ["The", "The crow", "The crow didn't", "crow didn't drink"]
     assert [list(one.words) for one in found] == [[at] for at in range(len(story.units))]
 
 
-@pytest.mark.parametrize("prompt", [Plain(), Question()])
+@pytest.mark.parametrize("frame", [Frame(), Frame("Read: ", " Done?")])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("context", "n"), [("window", 3), ("growing", 4), ("sliding", 5), ("sentence", None)])
-def test_every_word_is_wanted_once_and_marked_where_it_stands(story, context, n, shared, prompt):
-    found = readings(story, first_words(story, context, n, None), prompt, shared=shared)
+def test_every_word_is_wanted_once_and_marked_where_it_stands(story, context, n, shared, frame):
+    found = readings(story, first_words(story, context, n, None), frame, shared=shared)
 
     assert [at for one in found for at in one.words] == list(range(len(story.units)))
     for one in found:
@@ -111,7 +103,7 @@ def test_every_word_is_wanted_once_and_marked_where_it_stands(story, context, n,
 
 
 def test_words_with_the_same_first_word_share_a_text(story):
-    found = readings(story, first_words(story, "growing", 4, None), Plain(), shared=True)
+    found = readings(story, first_words(story, "growing", 4, None), Frame(), shared=True)
 
     assert [one.text for one in found[:2]] == ["The crow didn't drink", "didn't drink tea, but"]
     assert [list(one.words) for one in found[:2]] == [[0, 1, 2, 3], [4, 5]]

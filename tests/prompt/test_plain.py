@@ -1,7 +1,9 @@
+from brainexp.interfaces import Frame
 from brainexp.prompt.plain import Plain
 
 
 def test_plain_changes_nothing():
-    rendered = Plain().render("a crow")
+    rendered = Plain().around(tokenizer=None).render("a crow")
 
     assert (rendered.text, rendered.start) == ("a crow", 0)
+    assert Plain().around(tokenizer=None) == Frame(special_tokens=True, reads="stimulus")

@@ -1,0 +1,19 @@
+"""Files that are computed once: content-addressed, written whole or not at all, checked when read.
+
+``python -m brainexp.cache ls|verify|prune`` looks after them.
+"""
+
+from brainexp.cache.digest import digest, file_digest
+from brainexp.cache.room import features_cost, readable_bytes, require_room
+from brainexp.cache.store import ArrayCache, Write, default_cache_dir
+
+__all__ = [
+    "ArrayCache",
+    "Write",
+    "default_cache_dir",
+    "digest",
+    "features_cost",
+    "file_digest",
+    "readable_bytes",
+    "require_room",
+]
