@@ -173,6 +173,12 @@ class Transformer:
         self._require_accelerate()
         self._config(located(self.path))
 
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Return which layers are kept, without reading weights; 0 is the embedding output."""
+        if self.layers != "all":
+            return self.layers
+        return tuple(range(n_blocks_of(self._config(located(self.path)), self.states) + 1))
+
     def _network(self, path: str, config: Any) -> Any:
         import torch
         from transformers import AutoModel
