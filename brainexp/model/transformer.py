@@ -197,9 +197,14 @@ class Transformer:
 
     def shape(self) -> tuple[int, int]:
         """Layers (with all of them, one more than blocks) and width of the features."""
-        config = self._config(located(self.path))
-        n_layers = n_blocks_of(config, self.states) + 1 if self.layers == "all" else len(self.layers)
-        return n_layers, int(config.get_text_config().hidden_size)
+        width = self._config(located(self.path)).get_text_config().hidden_size
+        return len(self.layer_numbers()), int(width)
+
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Return which layers are kept, without reading weights; 0 is the embedding output."""
+        if self.layers != "all":
+            return self.layers
+        return tuple(range(n_blocks_of(self._config(located(self.path)), self.states) + 1))
 
     def _network(self, path: str, config: Any) -> Any:
         import torch

@@ -225,3 +225,13 @@ def test_an_answer_must_fit_behind_the_text(checkpoints, story):
 
     with pytest.raises(ModelError, match="the model reads at most 128"):
         features(model, story, Task(features="generated", max_new_tokens=120))
+
+
+def test_an_answer_of_a_model_that_does_not_tell_its_embedding_is_refused(tmp_path, story):
+    from tests.model.families import checkpoint
+
+    mamba = Transformer(path=str(checkpoint("mamba", tmp_path)), context_words=4)
+
+    with pytest.raises(ModelError, match="does not tell its embedding"):
+        list(mamba.load().extract(story, Task(features="generated")))
+    assert len(list(mamba.load().extract(story, Task(features="last")))) >= 1
