@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
-
 from brainexp.interfaces import LoadedModel
 
 
@@ -20,8 +17,8 @@ def cost(model: LoadedModel) -> dict[str, float]:
     -------
     dict
         ``bytes`` of parameters and buffers, ``bits_per_weight`` (stored bits of a parameter, on average), ``sparsity``
-        (share of parameters that are exactly zero) and ``parameters`` (their number). On GPUs also ``peak_memory_bytes``,
-        the most that they have held since the model was loaded. Empty for a model without a network.
+        (share of parameters that are exactly zero) and ``parameters`` (their number). Empty for a model without a
+        network.
     """
     if model.network is None:
         return {}
@@ -35,12 +32,4 @@ def cost(model: LoadedModel) -> dict[str, float]:
         "bits_per_weight": weight_bits / n_parameters,
         "sparsity": n_zero / n_parameters,
         "parameters": float(n_parameters),
-        **_peak_memory({tensor.device for tensor in parameters if tensor.is_cuda}),
     }
-
-
-def _peak_memory(gpus: Collection[Any]) -> dict[str, float]:
-    import torch
-
-    held = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)
-    return {"peak_memory_bytes": float(held)} if gpus else {}

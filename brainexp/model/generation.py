@@ -32,8 +32,8 @@ def no_answer(config: Any) -> str | None:
 
 def last_token(offsets: Sequence[tuple[int, int]]) -> tuple[IntArray, IntArray]:
     """First and one past the last token that has characters: tokens that the tokenizer added after it do not count."""
-    last = max(token for token, (start, stop) in enumerate(offsets) if stop > start)
-    return np.array([last]), np.array([last + 1])
+    last = np.array([max(token for token, (start, stop) in enumerate(offsets) if stop > start)])
+    return last, last + 1
 
 
 def answers(

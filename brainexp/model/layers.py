@@ -35,11 +35,15 @@ class Anatomy:
         where it is not, as in models that share one block among layers.
     causal : bool
         Whether a token's states are the same whatever comes after it.
+    told_embedding : bool
+        Whether the first of transformers' hidden states is the embedding output, our layer 0. Mamba's is the output of the
+        first block, and its last but one that of the last block.
     """
 
     n_blocks: int
     blocks: Any
     causal: bool
+    told_embedding: bool = True
 
 
 def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: Any) -> Anatomy:
@@ -95,7 +99,12 @@ def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: 
         causal = _difference(expected, continued) <= max(8 * rounding, 1e-5)
         if blocks is not None:
             run(Anatomy(n_blocks, blocks, causal), forward, texts[0], whole, range(n_blocks + 1), caught.__setitem__)
-    return Anatomy(n_blocks, blocks if caught and _agree(caught, expected) else None, causal)
+    if caught and _close(caught[n_blocks], expected[n_blocks]):
+        if all(_close(caught[layer], expected[layer]) for layer in range(n_blocks)):
+            return Anatomy(n_blocks, blocks, causal)
+        if n_blocks > 1 and all(_close(caught[layer + 1], expected[layer]) for layer in range(n_blocks - 1)):
+            return Anatomy(n_blocks, blocks, causal, told_embedding=False)
+    return Anatomy(n_blocks, None, causal)
 
 
 def _difference(one: Any, other: Any) -> float:
@@ -104,14 +113,6 @@ def _difference(one: Any, other: Any) -> float:
         float((there[:, 0].float() - here[:, 0].float()).abs().max() / here[:, 0].float().abs().max())
         for here, there in zip(one, other, strict=True)
     )
-
-
-def _agree(caught: dict[int, Any], expected: Any) -> bool:
-    """Whether what was caught is what transformers gives; Mamba gives the last block's output instead of the embedding."""
-    last = len(expected) - 1
-    usual = all(_close(caught[layer], expected[layer]) for layer in range(last))
-    without_embedding = last > 1 and all(_close(caught[layer + 1], expected[layer]) for layer in range(last - 1))
-    return (usual or without_embedding) and _close(caught[last], expected[last])
 
 
 def run(anatomy: Anatomy, forward: Forward, tokens: Any, mask: Any, layers: Sequence[int], take: Take) -> None:

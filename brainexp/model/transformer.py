@@ -215,20 +215,27 @@ class Transformer:
     def objection(self, compression: Compression, prompt: Prompt) -> str | None:
         """Return why the model cannot answer the prompt, or None; raise ModelError if it has no chat template."""
         frame = prompt.around(self.tokenizer())
+        if frame.reads != "stimulus" and self.later_words:
+            return (
+                f"model.later_words is for a word's own states, but prompt.features={frame.reads}. Give one of them up."
+            )
         return no_answer(self._config(located(self.path))) if frame.reads == "generated" else None
 
     def shape(self) -> tuple[int, int]:
-        """Number of layers that are kept, and width of the features."""
-        config = self._config(located(self.path))
-        n_layers = n_blocks_of(config, self.states) + 1 if self.layers == "all" else len(self.layers)
-        return n_layers, int(config.get_text_config().hidden_size)
+        """Layers (with all of them, one more than blocks) and width of the features."""
+        width = self._config(located(self.path)).get_text_config().hidden_size
+        return len(self.layer_numbers()), int(width)
+
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Return which layers are kept, without reading weights; 0 is the embedding output."""
+        if self.layers != "all":
+            return self.layers
+        return tuple(range(n_blocks_of(self._config(located(self.path)), self.states) + 1))
 
     def _network(self, path: str, config: Any) -> Any:
         import torch
         from transformers import AutoModel
 
-        for gpu in range(torch.cuda.device_count()):
-            torch.cuda.reset_peak_memory_stats(gpu)
         dtype = getattr(torch, self.dtype)
         if self.weights == "pretrained":
             if self.device_map is not None:
@@ -371,14 +378,18 @@ class LoadedTransformer:
         """
         frame = prompt.around(self.tokenizer)
         found = self._readings(stimulus, frame)
-        texts = self._encoded(found, frame)
+        texts = self._encoded(found, special_tokens=frame.special_tokens)
         spans = [tokens_of_words(offsets, one, stimulus) for one, (_, offsets) in zip(found, texts, strict=True)]
         lengths = np.array([len(ids) for ids, _ in texts])
         self._require_readable(lengths + frame.max_new_tokens, found)
         if frame.reads == "generated":
-            ids = [tokens for tokens, _ in texts]
-            for at, every_layer in answers(self, ids, frame.max_new_tokens, self._room.tokens):
-                yield at, every_layer[list(self.layer_numbers)]
+            if not self._anatomy.told_embedding:
+                raise ModelError(
+                    f"model {self.model.path!r} does not tell its embedding, so prompt.features=generated would count its "
+                    "layers in another way. Give prompt.features=stimulus or last."
+                )
+            for at, answered in answers(self, [ids for ids, _ in texts], frame.max_new_tokens, self._room.tokens):
+                yield at, answered[list(self.layer_numbers)]
             return
         if frame.reads == "last":
             spans = [last_token(offsets) for _, offsets in texts]
@@ -403,35 +414,39 @@ class LoadedTransformer:
             raise ModelError(
                 f"model {model.path!r} is causal: it cannot see later words. Give model.later_words=false."
             )
-        own_text = model.context == "window" or frame.reads != "stimulus"  # what is read of a text is a word's own
-        shared = not own_text and (model.later_words or self._anatomy.causal)
+        own_states = model.context != "window" and frame.reads == "stimulus"
+        shared = own_states and (model.later_words or self._anatomy.causal)
         first = first_words(stimulus, model.context, model.context_words, model.stride_words)
         return readings(stimulus, first, frame, shared=shared)
 
-    def _encoded(self, found: list[Reading], frame: Frame) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    def _encoded(self, found: list[Reading], *, special_tokens: bool) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Token numbers of every text, and the characters of each token."""
         encoded = self.tokenizer(
-            [one.text for one in found],
-            return_offsets_mapping=True,
-            add_special_tokens=frame.special_tokens,
-            verbose=False,
+            [one.text for one in found], return_offsets_mapping=True, add_special_tokens=special_tokens, verbose=False
         )
         texts = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
-        if self.model.states == "decoder":  # shifted to the right, as in training
-            start = self.network.config.decoder_start_token_id
-            return [([start, *ids[:-1]], [(0, 0), *offsets[:-1]]) for ids, offsets in texts]
-        if not self.model.start_token:
-            return texts
+        if self.model.states == "decoder":
+            return [self._shifted(ids, offsets) for ids, offsets in texts]
+        if self.model.start_token:
+            start = self._start_token
+            return [text if _begins_with(start, *text) else ([start, *text[0]], [(0, 0), *text[1]]) for text in texts]
+        return texts
+
+    def _shifted(self, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
+        """Put the decoder's start token first and leave out the end token, as in training."""
+        ended = bool(offsets) and offsets[-1][0] == offsets[-1][1]
+        kept = slice(0, len(ids) - ended)
+        return [self.network.config.decoder_start_token_id, *ids[kept]], [(0, 0), *offsets[kept]]
+
+    @cached_property
+    def _start_token(self) -> int:
         if not self._anatomy.causal:
             raise ModelError(f"model {self.model.path!r} is bidirectional: give model.start_token=false.")
-        start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
+        named = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        start = next((token for token in named if token is not None), None)
         if start is None:
             raise ModelError(f"the tokenizer of {self.model.path!r} has no start token: give model.start_token=false.")
-        begun = [ids[:1] == [start] or offsets[:1] == [(0, 0)] for ids, offsets in texts]
-        return [
-            text if has_start else ([start, *text[0]], [(0, 0), *text[1]])
-            for text, has_start in zip(texts, begun, strict=True)
-        ]
+        return int(start)
 
     def _tried(self, ids: list[list[int]], spans: list[tuple[IntArray, IntArray]]) -> FloatArray | None:
         """Features of a batch, array of shape (n_layers, n_words, n_dims); None if memory does not suffice."""
@@ -528,3 +543,8 @@ class LoadedTransformer:
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
                 return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
         return limit
+
+
+def _begins_with(start: int, ids: list[int], offsets: list[tuple[int, int]]) -> bool:
+    """Whether the tokenizer, or the prompt, has put a special token first."""
+    return bool(ids) and (offsets[0][0] == offsets[0][1] or ids[0] == start)

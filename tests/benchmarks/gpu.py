@@ -19,7 +19,7 @@ def measured():
         return None
     loaded = reader()
     story = tale(1500)
-    lengths = [len(ids) for ids, _ in loaded._encoded(loaded._readings(story, Frame()), Frame())]
+    lengths = [len(ids) for ids, _ in loaded._encoded(loaded._readings(story, Frame()), special_tokens=True)]
     weights = sum(weight.numel() for block in loaded.network.layers for weight in block.parameters())
     operations = sum(2 * weights * n + 4 * BLOCKS * WIDTH * n * n / 2 for n in lengths)  # a causal half of attention
     seconds = fastest(lambda: list(loaded.extract(story, Plain())))

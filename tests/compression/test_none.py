@@ -1,5 +1,3 @@
-import pytest
-
 from brainexp.compression.cost import cost
 from brainexp.compression.none import NoCompression
 from brainexp.model.transformer import Transformer
@@ -33,14 +31,3 @@ def test_sparsity_is_the_share_of_exact_zeros(checkpoints):
     weight.data[:] = 0
 
     assert cost(loaded)["sparsity"] - before == weight.numel() / cost(loaded)["parameters"]
-
-
-def test_memory_of_a_gpu_is_told_only_where_there_is_one(checkpoints):
-    assert "peak_memory_bytes" not in cost(Transformer(path=str(checkpoints["llama"]), device="cpu").load())
-
-
-@pytest.mark.gpu
-def test_a_gpu_has_held_at_least_the_weights(checkpoints):
-    found = cost(Transformer(path=str(checkpoints["llama"]), device="cuda").load())
-
-    assert found["peak_memory_bytes"] >= found["bytes"]

@@ -90,11 +90,11 @@ def test_a_window_ends_with_its_word(story):
     assert [list(one.words) for one in found] == [[at] for at in range(len(story.units))]
 
 
-@pytest.mark.parametrize("prompt", [Frame(), Frame("Read: ", " Done?")])
+@pytest.mark.parametrize("frame", [Frame(), Frame("Read: ", " Done?")])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("context", "n"), [("window", 3), ("growing", 4), ("sliding", 5), ("sentence", None)])
-def test_every_word_is_wanted_once_and_marked_where_it_stands(story, context, n, shared, prompt):
-    found = readings(story, first_words(story, context, n, None), prompt, shared=shared)
+def test_every_word_is_wanted_once_and_marked_where_it_stands(story, context, n, shared, frame):
+    found = readings(story, first_words(story, context, n, None), frame, shared=shared)
 
     assert [at for one in found for at in one.words] == list(range(len(story.units)))
     for one in found:

@@ -85,10 +85,11 @@ def test_layers_that_are_asked_for_are_those_of_all(model, family):
     story = odd_story(4, 12)
     every = features(model(family, context_words=5), story)
     deepest = len(every) - 1
+    assert model(family).layer_numbers() == tuple(range(deepest + 1))
 
     for layers in ((0,), (0, 1), (1,), (deepest,), (0, deepest)):
         chosen = model(family, context_words=5, layers=layers)
-        assert chosen.load().layer_numbers == layers
+        assert chosen.load().layer_numbers == chosen.layer_numbers() == layers
         assert relative_error(features(chosen, story), every[list(layers)]) < LIMIT
 
 
@@ -110,6 +111,7 @@ def test_causal_and_bidirectional_are_told_apart_whatever_the_weights(model, fam
 
     assert loaded._anatomy.causal == (family in CAUSAL)
     assert (loaded._anatomy.blocks is None) == (family == "albert")
+    assert loaded._anatomy.told_embedding == (family != "mamba")
 
 
 @pytest.mark.parametrize(("context", "n", "stride"), [("window", 4, None), *MODES])

@@ -123,7 +123,7 @@ def test_features_of_words_are_those_of_their_own_tokens_inside_the_conversation
     """Against one text at a time, with the words' place found by counting from the known template."""
     import torch
 
-    model = chatting(family=family, tokens_per_batch=100)
+    model = chatting(family=family, tokens_per_batch=200)
     loaded = model.load()
 
     found = features(model, story, Chat(system="Be kind.", before="Read: "))
