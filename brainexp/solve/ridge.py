@@ -54,7 +54,10 @@ class Solver(Protocol):
         """
 
     def predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """Predictions of held-out rows, array of shape (n_test, n_voxels); ``penalty`` has shape (n_voxels,)."""
+        """Predictions of held-out rows, float64 array of shape (n_test, n_voxels); ``penalty`` has shape (n_voxels,).
+
+        The mean is added in double precision: beside it a prediction that is shrunk to nearly nothing would lose its digits.
+        """
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """Predictions of each inner fold's validation rows, one below the other, array of shape (n_rows, n_voxels)."""
@@ -115,7 +118,7 @@ class Dual:
         """As `Solver.predict`."""
 
         def predictions(own: Tensor, chunk: slice) -> Tensor:
-            return self._outer.basis @ self._shrunk(own, penalty[chunk]) + own.mean(dim=0)
+            return (self._outer.basis @ self._shrunk(own, penalty[chunk])).double() + own.mean(dim=0)
 
         return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
 
@@ -285,7 +288,7 @@ class Primal:
         """As `Solver.predict`."""
 
         def predictions(own: Tensor, chunk: slice) -> Tensor:
-            return self._outer.basis @ self._shrunk(own, penalty[chunk]) + own.mean(dim=0)
+            return (self._outer.basis @ self._shrunk(own, penalty[chunk])).double() + own.mean(dim=0)
 
         return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
 
