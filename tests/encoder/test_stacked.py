@@ -183,3 +183,21 @@ def test_a_space_that_does_not_vary_does_no_harm():
     assert np.isnan(found.penalty[1]).all()
     assert (found.validation_r > 0.5).all()
     assert np.isfinite(found.predicted).all()
+
+
+def test_a_space_that_does_not_vary_guesses_the_mean_of_rows_that_do_not_hold_the_validation_rows():
+    """Blocks of different means: by the mean of all training rows a guess would know of the block it is for."""
+    responses = np.repeat(np.random.default_rng(0).standard_normal((10, 4)), N_TRS // 10, axis=0)
+    responses += 0.1 * np.random.default_rng(1).standard_normal((N_TRS, 4))
+    train = responses[FOLD.train]
+    (layer,) = layers(1)
+
+    found = fit(ENCODER, [layer, space(np.ones((N_TRS, 2)))], responses)
+
+    rows = explicit(layer, FOLD.train)[FOLD.train]
+    penalty = found.penalty[0]
+    guesses = [fitted(rows[own], train[own], penalty).predict(rows[held]) for own, held in FOLD.inner]
+    means = [np.tile(train[own].mean(axis=0), (len(held), 1)) for own, held in FOLD.inner]
+    observed = np.concatenate([train[held] for _, held in FOLD.inner])
+    weights = stacking_weights(observed, np.stack([np.concatenate(guesses), np.concatenate(means)]))
+    np.testing.assert_allclose(found.parts[1], np.tile(weights[1] * train.mean(axis=0), (len(FOLD.test), 1)), atol=1e-3)
