@@ -52,9 +52,9 @@ class Spectral:
     @cached_property
     def uses_nodes(self) -> bool:
         """Whether the shrinkage is interpolated."""
-        if self.nodes is not None:
-            return self.nodes
         n_penalties, n_components = len(self.alphas), len(self.eigenvalues)
+        if self.nodes is not None or not n_components:
+            return bool(self.nodes and n_components)
         return 2 * n_components + n_penalties * len(self._interpolation.places) < n_penalties * n_components
 
     @property
