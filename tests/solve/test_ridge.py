@@ -352,3 +352,30 @@ def test_inner_folds_may_leave_out_rows_in_any_order():
     for form in FORMS:
         scores = solver(design, fold, form).search(responses[fold.train])
         np.testing.assert_allclose(scores, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("nodes", [False, True])
+@pytest.mark.parametrize("n_features", [1, 70])
+def test_features_that_do_not_vary_where_one_inner_fold_is_fitted_predict_its_mean_there(
+    form, dtype, nodes, n_features
+):
+    """Something that is told of in one block alone: without it there is nothing to learn from."""
+    _, responses, fold = problem(2, n_trs=60, n_features=2)
+    where = fold.train[fold.inner[1][1]]
+    features = np.zeros((60, n_features))
+    features[where] = np.random.default_rng(0).standard_normal((len(where), n_features))
+    design, train = space(features), responses[fold.train]
+    own = solver(design, fold, form, dtype=dtype, nodes=nodes)
+    penalty = np.full(5, 10.0)
+
+    rows = explicit(design, fold.train)
+    expected = [
+        fitted(rows[fold.train][fit], train[fit], penalty).predict(rows[fold.train][held]) for fit, held in fold.inner
+    ]
+    np.testing.assert_allclose(own.cross_predict(train, penalty), np.concatenate(expected), atol=1e-4)
+    assert np.isnan(own.search(train)).all()
+    outer = fitted(rows[fold.train], train, penalty).predict(rows[fold.test])
+    np.testing.assert_allclose(own.predict(train, penalty), outer, atol=1e-4)
+    assert np.isfinite(own.weights(train, penalty)).all()
