@@ -73,13 +73,15 @@ class Evaluation:
     test_r, test_r2 : arrays of shape (n_layers, n_voxels)
         On held-out rows, averaged over folds: the whole curve, from which nothing is chosen.
     layer : array of int of shape (n_folds, n_voxels)
-        Chosen on the training rows of each fold; -1 where a voxel is not scored.
+        Chosen on the training rows of each fold, as its position among the layers; -1 where a voxel is not scored.
     penalty : array of shape (n_folds, n_bands, n_voxels)
         Chosen likewise, at the chosen layer.
     r, r2 : arrays of shape (n_voxels,)
         On held-out rows at the chosen layer, averaged over folds.
     predicted : lists of arrays of shape (n_test_rows, n_scorable)
         Held-out rows at the chosen layer, one array per fold.
+    numbers : tuple of int
+        Number of each layer in the model; 0 is the embedding output.
     """
 
     validation_r: FloatArray
@@ -90,6 +92,7 @@ class Evaluation:
     r: FloatArray
     r2: FloatArray
     predicted: list[FloatArray]
+    numbers: tuple[int, ...]
 
     @cached_property
     def usual_layer(self) -> IntArray:
@@ -105,6 +108,7 @@ def evaluated(
     layer_choice: Literal["model", "subject", "voxel"],
     what: str,
     beside: Sequence[Space] = (),
+    numbers: Sequence[int] = (0,),
 ) -> Evaluation:
     """Fit and score every layer on every fold, and choose a layer per fold.
 
@@ -124,6 +128,8 @@ def evaluated(
         Name on the progress bar.
     beside : sequence of Design, or of one Design per subject
         Feature spaces that stand beside every layer.
+    numbers : sequence of int
+        Number of each layer in the model.
 
     Returns
     -------
@@ -150,6 +156,7 @@ def evaluated(
         r=target.spread(np.mean([one.r for one in best], axis=0)),
         r2=target.spread(np.mean([one.r2 for one in best], axis=0)),
         predicted=[one.predicted for one in best],
+        numbers=(0,) if encoder.together else tuple(numbers),
     )
 
 

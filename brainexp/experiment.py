@@ -135,7 +135,14 @@ def run(experiment: Experiment) -> Result:
         layers = layer_designs(experiment.align, recordings, features)
         beside = [feature_space(name, experiment.align, recordings) for name in experiment.encoder.beside]
         scored = evaluated(
-            experiment.encoder, layers, target, folds, experiment.split.layer_choice, "layers", beside=beside
+            experiment.encoder,
+            layers,
+            target,
+            folds,
+            experiment.split.layer_choice,
+            "layers",
+            beside=beside,
+            numbers=experiment.model.layer_numbers(),
         )
 
     with watch.stage("baselines"):
@@ -196,6 +203,11 @@ def require_possible(experiment: Experiment) -> None:
             "readout=null."
         )
     experiment.model.require_ready()
+    if "static" in experiment.baselines and experiment.model.layer_numbers()[0] != 0:
+        raise ConfigError(
+            "baseline 'static' is the model's layer 0, which model.layers leaves out. Add 0 to model.layers, or leave "
+            "static out of baselines."
+        )
     unfit = experiment.model.objection(experiment.compression, experiment.prompt)
     if unfit is not None:
         raise ConfigError(unfit)
@@ -322,7 +334,8 @@ def baseline(
         layers = layer_designs(experiment.align, recordings, features)[:1]
     else:
         layers = [partial(feature_space, name, experiment.align, recordings)]
-    return evaluated(experiment.encoder, layers, target, folds, experiment.split.layer_choice, name)
+    numbers = experiment.model.layer_numbers() if name == "untrained" else (0,)
+    return evaluated(experiment.encoder, layers, target, folds, experiment.split.layer_choice, name, numbers=numbers)
 
 
 def partition_of(
@@ -387,6 +400,6 @@ def readouts_of(
     for number, subject in enumerate(voxels.subjects):
         own = target.subject == number
         columns = np.flatnonzero(target.scorable[voxels.owner == number])
-        given = (design, layer, responses[:, own], columns, folds)
+        given = (design, scored.numbers[layer], responses[:, own], columns, folds)
         found[subject] = read_out(*given, ridge.alphas, ridge.work(), ridge.form)
     return found

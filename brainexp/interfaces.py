@@ -170,6 +170,9 @@ class Model(Protocol):
     def shape(self) -> tuple[int, int]:
         """Layers and width of its features, known without reading the weights."""
 
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Which layers its features are of, without reading weights; 0 is the embedding output."""
+
     def identity(self) -> str:
         """A digest of everything in the checkpoint that decides its features."""
 

@@ -111,7 +111,8 @@ def recorded(source: Dataset) -> Recordings:
             )
         stacked = np.concatenate([run.values[kept] for run, kept in zip(runs, rows, strict=True)])
         # A constant changes no score, for intercepts are free; without it single precision suffices.
-        responses[subject] = (stacked - stacked.mean(axis=0, dtype=float)).astype(np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite values become NaN, and their voxels unscorable
+            responses[subject] = (stacked - stacked.mean(axis=0, dtype=float)).astype(np.float32)
         nuisance[subject] = {name: tuple(run.nuisance[name] for run in runs) for name in runs[0].nuisance}
     return Recordings(stimuli, responses, nuisance, clocks, rows, source.facts().language)
 

@@ -107,7 +107,7 @@ class Result:
     metrics : dict
         Scalars by name; the names are a contract (see README).
     curves : dict
-        Values by layer, from layer 0.
+        Values by layer, in the order of ``layers``.
     scores : DataFrame
         A row per source, subject, layer and ROI; ``layer`` is missing for the layer chosen on training rows. ``source`` is
         "model" or the name of a baseline.
@@ -121,6 +121,8 @@ class Result:
         Further tables by name: "comparisons" of the model with each baseline (see `brainexp.comparison`), "partition".
     readouts : mapping of str to Readout
         Weights by subject, where they were asked for.
+    layers : tuple of int
+        Numbers of the layers that were scored; 0 is the embedding output.
     """
 
     metrics: dict[str, float]
@@ -131,6 +133,7 @@ class Result:
     remarks: tuple[str, ...] = field(default=())
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     readouts: Mapping[str, Readout] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
 
 
 def summarised(
@@ -182,7 +185,7 @@ def summarised(
             "r_norm": voxels.normalised(scored.r),
             "p": p,
             "q": q,
-            "layer": scored.layer.T,
+            "layer": np.where(scored.layer >= 0, np.array(scored.numbers)[scored.layer], -1).T,
             "penalty": scored.penalty.T.squeeze(axis=1) if scored.penalty.shape[1] == 1 else scored.penalty.T,
             **{f"baseline_{name}_r": one.r for name, one in evaluations.items() if name != MODEL},
             **{f"partition_{name.replace('/', '_')}": values for name, values in shares.items()},
@@ -191,6 +194,7 @@ def summarised(
         remarks=(*told, *remarks),
         tables=tables,
         readouts=readouts or {},
+        layers=scored.numbers,
     )
 
 
@@ -215,7 +219,10 @@ def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataF
     rows = []
     by_layer = list(zip(evaluation.test_r, evaluation.test_r2, evaluation.validation_r, strict=True))
     chosen_validation = np.take_along_axis(evaluation.validation_r, evaluation.layer, axis=0).mean(axis=0)
-    settings = [*enumerate(by_layer), (pd.NA, (evaluation.r, evaluation.r2, chosen_validation))]
+    settings = [
+        *zip(evaluation.numbers, by_layer, strict=True),
+        (pd.NA, (evaluation.r, evaluation.r2, chosen_validation)),
+    ]
     places = [(*place, voxels.mean_ceiling_spread(place[2])) for place in voxels.roi_columns()]
     for layer, (r, r2, validation_r) in settings:
         r_norm = voxels.normalised(r)
@@ -340,7 +347,7 @@ def layer_curves(scores: pd.DataFrame) -> dict[str, list[float]]:
 
 def chosen_layers(evaluation: Evaluation, scorable: Sequence[bool] | np.ndarray[Any, Any]) -> dict[str, float]:
     """The layer most often chosen over folds and voxels, and the least and greatest chosen."""
-    layers = evaluation.layer[:, np.asarray(scorable, dtype=bool)].ravel()
+    layers = np.array(evaluation.numbers)[evaluation.layer[:, np.asarray(scorable, dtype=bool)].ravel()]
     return {
         "layer/chosen": float(np.bincount(layers).argmax()),
         "layer/chosen_min": float(layers.min()),

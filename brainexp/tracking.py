@@ -164,7 +164,8 @@ def _log_result(client: MlflowClient, run_id: str, result: Result, folder: Path)
     now_ms = int(time.time() * 1000)
     metrics = [Metric(_allowed(name), value, now_ms, 0) for name, value in result.metrics.items()]
     for name, curve in result.curves.items():
-        metrics += [Metric(_allowed(name), value, now_ms, layer) for layer, value in enumerate(curve)]
+        steps = result.layers if len(result.layers) == len(curve) else range(len(curve))
+        metrics += [Metric(_allowed(name), value, now_ms, layer) for layer, value in zip(steps, curve, strict=True)]
     for first in range(0, len(metrics), 1000):  # the most that one call takes
         client.log_batch(run_id, metrics=metrics[first : first + 1000])
     shown = result.scores.astype({"layer": "float64"})

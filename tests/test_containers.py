@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainexp.containers import Clock, Fold, Layers, Responses, Space, Stimulus
+from brainexp.containers import Clock, Design, Fold, Layers, Responses, Space, Stimulus
 from brainexp.errors import BrainexpError, DataError
 
 CLOCK = Clock(start_s=10.0, tr_s=2.0, n_trs=5)
@@ -235,3 +235,18 @@ def test_containers_of_arrays_are_equal_to_themselves_alone():
 
 def test_a_mistake_in_the_data_is_one_that_the_user_can_mend():
     assert issubclass(DataError, BrainexpError)
+
+
+def test_a_design_counts_its_rows_after_trimming_and_its_columns_with_delays():
+    runs = (np.zeros((6, 3)), np.zeros((4, 3)))
+
+    design = Design("space", runs, (slice(1, 5), slice(0, 4)), (1, 2))
+
+    assert design.n_rows == 8
+    assert design.n_features == 6
+
+
+def test_rows_of_a_design_draw_on_earlier_trs_of_their_own_run():
+    design = Design("space", (np.zeros((5, 1)), np.zeros((3, 1))), (slice(1, 5), slice(0, 3)), (0, 2))
+
+    np.testing.assert_array_equal(design.sources(), [[1, 2, 3, 4, 5, 6, 7], [-1, 0, 1, 2, -1, -1, 5]])

@@ -82,7 +82,7 @@ def test_a_failed_run_is_marked_with_its_error_and_leaves_no_result(config, clie
 
 
 def test_an_interrupted_run_is_marked_as_killed(config, client, tmp_path, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("brainexp.experiment.evaluated", interrupt)

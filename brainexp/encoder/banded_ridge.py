@@ -87,7 +87,7 @@ class BandedRidge(RidgeOptions):
             return mean_only(responses, fold, len(bands))
         best, validation_r = np.full(n_voxels, -np.inf), np.full(n_voxels, np.nan)
         penalty = np.full((len(bands), n_voxels), np.nan)
-        predicted = np.zeros((len(fold.test), n_voxels), np.float32)
+        predicted = np.zeros((len(fold.test), n_voxels))
         added = np.zeros((len(bands), *predicted.shape), np.float32) if parts else None
         tried = shares(len(bands), self.n_shares, self.seed)
         for number, share in enumerate(progress(tried, len(tried), "shares")):

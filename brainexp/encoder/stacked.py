@@ -66,8 +66,9 @@ class Stacked(RidgeOptions):
         for at, band in enumerate(progress(bands, len(bands), "spaces")):
             given = Bands([band], fold, self.alphas, n_voxels, self.work(), self.form)
             if not given.n_features:
-                nothing = mean_only(responses, fold, 1)
-                guesses[at], predictions[at], penalty[at] = responses.mean(axis=0), nothing.predicted, np.nan
+                means = [np.tile(responses[fit].mean(axis=0), (len(held), 1)) for fit, held in fold.inner]
+                guesses[at] = np.concatenate(means)
+                predictions[at], penalty[at] = mean_only(responses, fold, 1).predicted, np.nan
                 continue
             solver = given.solver([1.0])
             _, _, penalty[at] = searched(solver, responses, self)

@@ -86,6 +86,10 @@ class StaticVectors:
         """One layer, and the numbers per word."""
         return 1, layout(self._file, self.format).n_dims
 
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Words alone are layer 0."""
+        return (0,)
+
     def size(self) -> ModelSize:
         """Words are looked up: nothing is multiplied, and little is held."""
         return ModelSize(n_bytes=0.0, multiplications_per_unit=0.0)

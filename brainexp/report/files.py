@@ -65,6 +65,7 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             "name": name,
             "metrics": _json_numbers(result.metrics),
             "curves": {name: [_json_number(value) for value in curve] for name, curve in result.curves.items()},
+            "layers": list(result.layers),
             "subjects": list(result.voxels.subjects),
             "remarks": list(result.remarks),
             "config": config,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Distance of neighbouring nodes in the logarithm of the eigenvalue. Shrinkage is then off by at most a quarter of a per
 #: cent of itself, r of a validation block by less than 5e-4 (tested); predictions at the chosen penalty are exact.
 NODE_STEP = 0.2
+#: Products in whose time a node adds its part to sums of the size of the result (measured).
+PER_NODE = 50
 #: Beyond these factors of the penalties the shrinkage is its own limit, λ/a or 1.
 BELOW, ABOVE = 1e-2, 1e3
 #: Floats in flight per group of voxels: as many as a processor's cache holds.
@@ -52,10 +54,11 @@ class Spectral:
     @cached_property
     def uses_nodes(self) -> bool:
         """Whether the shrinkage is interpolated."""
-        if self.nodes is not None:
-            return self.nodes
         n_penalties, n_components = len(self.alphas), len(self.eigenvalues)
-        return 2 * n_components + n_penalties * len(self._interpolation.places) < n_penalties * n_components
+        if self.nodes is not None or not n_components:
+            return bool(self.nodes and n_components)
+        with_nodes = 2 * n_components + (n_penalties + PER_NODE) * len(self._interpolation.places)
+        return with_nodes < n_penalties * n_components
 
     @property
     def n_arrays(self) -> int:

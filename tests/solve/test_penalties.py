@@ -70,12 +70,12 @@ def test_spectra_of_few_or_equal_eigenvalues_are_exact_with_nodes(values):
 
 
 def test_nodes_are_used_where_they_save_work_and_as_one_insists():
-    many, few = spectral(0, n_components=400), spectral(0, n_components=20)
+    many, few = spectral(0, n_components=5000), spectral(0, n_components=60)
 
     assert many.uses_nodes
     assert not few.uses_nodes
-    assert not spectral(0, n_components=400, nodes=False).uses_nodes
-    assert spectral(0, n_components=20, nodes=True).uses_nodes
+    assert not spectral(0, n_components=5000, nodes=False).uses_nodes
+    assert spectral(0, n_components=60, nodes=True).uses_nodes
     assert not Spectral(many.basis, many.eigenvalues, ALPHAS[:1]).uses_nodes
 
 

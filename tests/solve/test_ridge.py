@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from brainexp.containers import Fold
+from brainexp.score.correlation import pearson_r
 from brainexp.solve.bands import FORMS, Bands
 from brainexp.solve.ridge import Primal, Work, chosen
 from tests.problems import explicit, fitted, problem, space, validation_r
@@ -212,7 +213,7 @@ def test_an_ill_conditioned_spectrum_is_solved_in_double_precision_and_stays_acc
 
     predicted = own.predict(train, penalty)
 
-    assert predicted.dtype == np.float64
+    np.testing.assert_array_equal(predicted, solver(design, fold, form, alphas).predict(train, penalty))
     scale = train.std(axis=0)
     expected = fitted(rows[fold.train], train, penalty).predict(rows[fold.test])
     np.testing.assert_allclose(predicted / scale, expected / scale, atol=1e-5)
@@ -222,9 +223,26 @@ def test_an_ill_conditioned_spectrum_is_solved_in_double_precision_and_stays_acc
 def test_a_spectrum_that_allows_it_is_solved_in_single_precision():
     design, _, responses, fold = made(0, n_trs=100, n_features=10)
 
-    assert (
-        solver(design, fold, "dual", (10.0,), "float32").predict(responses[fold.train], np.full(5, 10.0)).dtype == "f4"
+    single, double = (
+        solver(design, fold, "dual", (10.0,), dtype).predict(responses[fold.train], np.full(5, 10.0))
+        for dtype in ("float32", "float64")
     )
+
+    assert (single != double).mean() > 0.9
+    np.testing.assert_allclose(single, double, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_prediction_that_is_shrunk_to_nearly_nothing_keeps_its_digits_beside_the_mean(form):
+    design, _, responses, fold = made(0, n_trs=100, n_features=10)
+    penalty = np.full(5, 1e7)
+
+    single, double = (
+        solver(design, fold, form, (1e7,), dtype).predict(responses[fold.train], penalty)
+        for dtype in ("float32", "float64")
+    )
+
+    np.testing.assert_allclose(pearson_r(single, double), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -334,3 +352,30 @@ def test_inner_folds_may_leave_out_rows_in_any_order():
     for form in FORMS:
         scores = solver(design, fold, form).search(responses[fold.train])
         np.testing.assert_allclose(scores, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("nodes", [False, True])
+@pytest.mark.parametrize("n_features", [1, 70])
+def test_features_that_do_not_vary_where_one_inner_fold_is_fitted_predict_its_mean_there(
+    form, dtype, nodes, n_features
+):
+    """Something that is told of in one block alone: without it there is nothing to learn from."""
+    _, responses, fold = problem(2, n_trs=60, n_features=2)
+    where = fold.train[fold.inner[1][1]]
+    features = np.zeros((60, n_features))
+    features[where] = np.random.default_rng(0).standard_normal((len(where), n_features))
+    design, train = space(features), responses[fold.train]
+    own = solver(design, fold, form, dtype=dtype, nodes=nodes)
+    penalty = np.full(5, 10.0)
+
+    rows = explicit(design, fold.train)
+    expected = [
+        fitted(rows[fold.train][fit], train[fit], penalty).predict(rows[fold.train][held]) for fit, held in fold.inner
+    ]
+    np.testing.assert_allclose(own.cross_predict(train, penalty), np.concatenate(expected), atol=1e-4)
+    assert np.isnan(own.search(train)).all()
+    outer = fitted(rows[fold.train], train, penalty).predict(rows[fold.test])
+    np.testing.assert_allclose(own.predict(train, penalty), outer, atol=1e-4)
+    assert np.isfinite(own.weights(train, penalty)).all()
