@@ -17,7 +17,7 @@ from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.cache import ArrayCache, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
-from brainexp.containers import Design, Fold, Layers
+from brainexp.containers import Design, Fold, Layers, Stimulus
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions
 from brainexp.encoder.ridge import Ridge
@@ -129,7 +129,7 @@ def run(experiment: Experiment) -> Result:
         voxels = with_ceilings(experiment, voxels, known)
 
     with watch.stage("features"):
-        features, facts = features_of(experiment, experiment.model, recordings)
+        features, facts = features_of(experiment, experiment.model, recordings.stimuli)
 
     with watch.stage("encode"):
         layers = layer_designs(experiment.align, recordings, features)
@@ -306,11 +306,11 @@ def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Vo
 
 
 def features_of(
-    experiment: Experiment, source: Model, recordings: Recordings
+    experiment: Experiment, source: Model, stimuli: Sequence[Stimulus]
 ) -> tuple[dict[str, Layers], dict[str, float]]:
     """Features of the model, or of its untrained twin, by story, and what reading took."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
-    return word_features(source, experiment.compression, experiment.prompt, recordings.stimuli, cache)
+    return word_features(source, experiment.compression, experiment.prompt, stimuli, cache)
 
 
 def baseline(
@@ -327,10 +327,10 @@ def baseline(
     """
     layers: Sequence[Callable[[], Space]]
     if name == "untrained":
-        features, _ = features_of(experiment, replace(experiment.model, weights="random"), recordings)  # type: ignore[type-var]
+        features, _ = features_of(experiment, replace(experiment.model, weights="random"), recordings.stimuli)  # type: ignore[type-var]
         layers = layer_designs(experiment.align, recordings, features)
     elif name == "static":
-        features, _ = features_of(experiment, experiment.model, recordings)
+        features, _ = features_of(experiment, experiment.model, recordings.stimuli)
         layers = layer_designs(experiment.align, recordings, features)[:1]
     else:
         layers = [partial(feature_space, name, experiment.align, recordings)]

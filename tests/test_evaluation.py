@@ -356,7 +356,7 @@ def test_a_space_of_each_subjects_own_serves_that_subject_alone():
     encoder = BandedRidge(alphas=ENCODER.alphas, beside=("others",), n_shares=4)
     fold, common = FOLDS[0], space(layers()[0])
 
-    found = fit(encoder, [common, others()], values[fold.train], subject, fold)
+    found = fit(encoder.fit, [common, others()], values[fold.train], subject, fold)
 
     for number in (0, 1):
         own = np.flatnonzero(subject == number)

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from brainexp.align.delay import delayed
 from brainexp.align.downsample import lanczos, total
 from brainexp.align.lexical import word_frequency, word_length
 from brainexp.containers import Clock, Facts, Responses, Stimulus
 from brainexp.errors import ConfigError, DataError
-from brainexp.recordings import ALL_LOW_LEVEL, LOW_LEVEL, feature_space, layer_designs, recorded
+from brainexp.recordings import ALL_LOW_LEVEL, OF_TIME, OF_WORDS, feature_space, layer_designs, recorded
 from brainexp.settings import Align
 
 WORDS = tuple("the old crow drank cold tea and the sly fox went home".split())
@@ -147,7 +146,7 @@ def test_the_downsampling_is_that_of_the_options(recordings):
 
 
 def test_all_names_are_known_and_make_a_space_of_every_row(recordings):
-    assert recordings.spaces() == (*LOW_LEVEL, ALL_LOW_LEVEL, "motion", "sound", "kind", "noun", "annotations")
+    assert recordings.spaces() == (*OF_WORDS, *OF_TIME, ALL_LOW_LEVEL, "motion", "sound", "kind", "noun", "annotations")
     for name in recordings.spaces():
         made = feature_space(name, ALIGN, recordings)
         for design in made if isinstance(made, list) else [made]:
@@ -197,11 +196,11 @@ def test_a_nuisance_regressor_is_each_subjects_own_and_is_not_delayed(recordings
 def test_low_level_is_all_of_them_side_by_side(recordings):
     design = feature_space(ALL_LOW_LEVEL, ALIGN, recordings)
 
-    parts = [feature_space(name, ALIGN, recordings) for name in LOW_LEVEL]
-    assert design.delays == (0,)
+    parts = [feature_space(name, ALIGN, recordings) for name in OF_WORDS]
+    assert design.delays == ALIGN.delays
     assert design.n_features == sum(part.n_features for part in parts)
     for at, run in enumerate(design.runs):
-        np.testing.assert_array_equal(run, np.hstack([delayed(part.runs[at], part.delays) for part in parts]))
+        np.testing.assert_array_equal(run, np.hstack([part.runs[at] for part in parts]))
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_names_are_sorted_and_lead_to_their_classes(animals):
             ENCODERS,
             {"name": "ridge", "alfas": [1.0]},
             "unknown option of encoder 'ridge': 'alfas'. Did you mean 'alphas'? "
-            "Known: alphas, device, dtype, form, nodes, nuisance, voxels_per_batch.",
+            "Known: alphas, choose_by, device, dtype, form, nodes, nuisance, voxels_per_batch.",
         ),
         (
             ENCODERS,

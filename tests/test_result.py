@@ -51,6 +51,7 @@ def evaluation() -> Evaluation:
         r=CHOSEN_R,
         r2=CHOSEN_R**2,
         predicted=[],
+        numbers=(0, 1),
     )
 
 

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from brainexp.experiment import Experiment
+from brainexp.preflight import Resources
 from brainexp.registry import REGISTRIES
-from brainexp.settings import Align, Ceiling, Scoring, Split
+from brainexp.settings import Align, Ceiling, Partitioning, Scoring, Split
 from tests.conftest import CONF
 
 CHOICES = [
@@ -39,7 +40,15 @@ def test_model_presets_declare_how_many_blocks_they_have(composed, preset):
 
 
 @pytest.mark.parametrize(
-    ("section", "kind"), [("align", Align), ("split", Split), ("scoring", Scoring), ("ceiling", Ceiling)]
+    ("section", "kind"),
+    [
+        ("align", Align),
+        ("split", Split),
+        ("scoring", Scoring),
+        ("ceiling", Ceiling),
+        ("partition", Partitioning),
+        ("resources", Resources),
+    ],
 )
 def test_sections_hold_the_defaults_of_their_class(composed, section, kind):
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in composed()[section].items()}
@@ -53,7 +62,7 @@ def test_the_default_config_builds_an_experiment(composed):
 
     assert type(built.dataset).__name__ == "Synthetic"
     assert built.model.path == "package:brainexp/model/tiny/m"
-    assert built.baselines == ("word_rate", "position", "autocorrelation", "untrained")
+    assert built.baselines[:4] == ("untrained", "static", "word_rate", "autocorrelation")
 
 
 def test_two_probes_can_be_asked_for_at_once_without_mixing(composed):

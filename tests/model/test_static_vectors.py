@@ -188,7 +188,7 @@ def test_the_whole_way_with_one_layer(composed, small_run, tmp_path, rng):
     config["encoder"]["alphas"] = [1, 100]
     experiment = Experiment.from_config(config)
     recordings = module.recorded(experiment)
-    layers, facts = module.word_features(experiment, experiment.model, recordings.stimuli)
+    layers, facts = module.features_of(experiment, experiment.model, recordings.stimuli)
     (design,) = module.layer_designs(experiment, recordings, layers)
     rows = np.split(design(), np.cumsum(recordings.run_lengths)[:-1])
     weights = rng.standard_normal((design().shape[1], 20))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainexp.experiment import Experiment, run, word_features
+from brainexp.experiment import Experiment, features_of, run
 from brainexp.recordings import layer_designs, recorded
 from tests.reference.alice_reference import reference
 
@@ -58,7 +58,7 @@ def test_r_is_that_of_the_independent_script(experiment, expected):
 def test_features_are_those_of_the_independent_script(experiment, expected):
     recordings = recorded(experiment.dataset)
 
-    features, _ = word_features(experiment, experiment.model, recordings.stimuli)
+    features, _ = features_of(experiment, experiment.model, recordings.stimuli)
 
     np.testing.assert_allclose(features["alice_chapter_1"], expected["features"], atol=2e-5)
     assert len(layer_designs(experiment.align, recordings, features)) == 7

@@ -36,7 +36,7 @@ def result(config):
 
 @pytest.fixture
 def folder(result, config, tmp_path):
-    write(result, tmp_path / "run", "a-b-c", config, {"brainexp": "x"}, figures=False)
+    write(result, tmp_path / "run", "a-b-c", config, {"brainexp": "x"})
     return tmp_path / "run"
 
 
@@ -138,7 +138,7 @@ def test_nothing_half_written_is_left_by_an_error(result, config, tmp_path, monk
     monkeypatch.setattr("brainexp.report.files.np.savez_compressed", lambda *_, **__: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        write(result, tmp_path / "run", "a-b-c", config, {}, figures=False)
+        write(result, tmp_path / "run", "a-b-c", config, {})
 
     assert list((tmp_path / "run").iterdir()) == []
 

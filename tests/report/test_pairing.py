@@ -23,7 +23,7 @@ def job(folder, name, loss, own_layer=1, chosen=1, n_layers=3, seed=0, **changes
         for roi, person in zip(ROIS, PERSON, strict=True):
             noise = rng.normal(0, 0.002, len(SUBJECTS))
             rows += [
-                ("model", who, layer, roi, 5, 5, r, 0.2, 0.0, 0.05, 0.5)
+                ("model", who, layer, roi, 5, 5, r, 0.2, 0.0, 0.05, 0.5, 5, 0.2, 0.01, 0.48, 0.52)
                 for who, r in zip(SUBJECTS, person - drop + noise, strict=True)
             ]
     compression = name.split("-")[1]
