@@ -31,7 +31,7 @@ def known(experiment, dataset, **ceiling):
         experiment, dataset=dataset, ceiling=Ceiling(**ceiling), scoring=Scoring(block_trs=6, permutations=10)
     )
     module.require_possible(one)
-    recordings = module.recorded(one)
+    recordings = module.recorded(one.dataset)
     folds = module.held_out(one, recordings.run_lengths)
     target, voxels = module.to_predict(one, recordings, folds)
     found = module.known_ceilings(one, recordings, folds, target, voxels)

@@ -19,7 +19,10 @@ def table(rows):
 
 
 def rows_of(source, roi, r, subjects=SUBJECTS, layer=pd.NA):
-    return [(source, who, layer, roi, 5, 5, one, 0.2, 0.0, 0.05, 0.5) for who, one in zip(subjects, r, strict=True)]
+    return [
+        (source, who, layer, roi, 5, 5, one, 0.2, 0.0, 0.05, 0.5, 5, 0.2, 0.01, 0.48, 0.52)
+        for who, one in zip(subjects, r, strict=True)
+    ]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class RidgeOptions:
         Auto takes the cheapest.
     nodes : bool or None
         Whether the search over penalties interpolates between nodes of the spectrum, which changes validation r by less
-        than 5e-4, and predictions only where that tips the balance of two penalties; None where that is cheaper.
+        than 1e-3, and predictions only where that tips the balance of two penalties; None where that is cheaper.
     dtype : {"float32", "float64"}
         Of everything with a column per voxel; float32 gives way to float64 where the spectrum demands it. Kernels and
         their decompositions are always float64.

@@ -21,20 +21,21 @@ RANK = 1e-13
 #: this limit single precision changed predictions by 3e-5 of a response's standard deviation, 8e-4 at most, and r by 2e-4
 #: at most; away from the limit by a hundredth of that.
 MAX_ERROR = 1e-4
-#: Distance of nodes in the downdated form, whose inverses amplify the error that nodes bring.
+#: Distance of nodes in the downdated form, whose inverses amplify the error that nodes bring: r is off by 5e-4 at most.
 DOWNDATED_STEP = 0.05
 
 
 @dataclass(frozen=True)
 class Work:
-    """How a solver computes; nothing here changes a number beyond rounding.
+    """How a solver computes; only nodes change more than rounding, and only r by which penalties are chosen.
 
     Parameters
     ----------
     device : str
         "cpu" or a CUDA device.
     dtype : {"float32", "float64"}
-        Of everything that has a column per voxel. Kernels and their spectra are always float64.
+        Of everything that has a column per voxel, but for the sum of a prediction and its mean. Kernels and their spectra
+        are always float64.
     voxels_per_batch : int
         Voxels solved at once.
     nodes : bool or None
@@ -196,12 +197,13 @@ class Downdated(Dual):
 
     def _folds(self, own: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Of each inner fold: vectors of the rows left out, their inverses, components and mean of the rows that are left."""
+        centre = own.mean(dim=0)
+        own = own - centre
         weights = self._vectors.T @ own
-        total = own.sum(dim=0)
         for (out, inverse), (fit, _) in zip(self._left_out, self._fold.inner, strict=True):
-            mean = (total - own[out].sum(dim=0)) / len(fit)
+            mean = own[fit].mean(dim=0)
             vectors = self._vectors[out]
-            yield vectors, inverse, weights - vectors.T @ (own[out] - mean), mean
+            yield vectors, inverse, weights - vectors.T @ (own[out] - mean), mean + centre
 
     def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`."""

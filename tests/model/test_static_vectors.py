@@ -187,7 +187,7 @@ def test_the_whole_way_with_one_layer(composed, small_run, tmp_path, rng):
     config = composed(*others, "model=static_vectors", f"model.path={file}", "baselines=[untrained]")
     config["encoder"]["alphas"] = [1, 100]
     experiment = Experiment.from_config(config)
-    recordings = module.recorded(experiment)
+    recordings = module.recorded(experiment.dataset)
     layers, facts = module.features_of(experiment, experiment.model, recordings.stimuli)
     (design,) = module.layer_designs(experiment, recordings, layers)
     rows = np.split(design(), np.cumsum(recordings.run_lengths)[:-1])

@@ -44,7 +44,7 @@ def test_result_json_holds_every_metric_of_the_contract(folder, config):
     record = json.loads((folder / "result.json").read_text())
 
     assert record["name"] == "a-b-c"
-    assert record.keys() == {"name", "metrics", "curves", "subjects", "remarks", "config", "environment"}
+    assert record.keys() == {"name", "metrics", "curves", "layers", "subjects", "remarks", "config", "environment"}
     assert record["metrics"].keys() >= CONTRACT
     assert all(value is None or isinstance(value, float) for value in record["metrics"].values())
     assert record["config"] == config
@@ -119,6 +119,9 @@ def test_voxels_hold_what_the_design_names_for_every_column(folder, result):
         "layer",
         "penalty",
         "baseline_word_rate_r",
+        *(f"partition_{one}_r2" for one in ("model", "low_level", "model+low_level")),
+        *(f"partition_{kind}_{one}" for kind in ("unique", "product") for one in ("model", "low_level")),
+        "partition_shared_model+low_level",
     } == held.keys()
     n_voxels = len(result.voxels.owner)
     assert {len(values) for values in held.values()} == {n_voxels}
