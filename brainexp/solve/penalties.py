@@ -22,7 +22,7 @@ MIN_PENALTIES_FOR_NODES = 4
 #: Beyond these factors of the penalties the shrinkage is its own limit, λ/a or 1.
 BELOW, ABOVE = 1e-2, 1e3
 #: Floats in flight per group of voxels: as many as a processor's cache holds.
-CACHE_FLOATS = 2_000_000
+CACHE_FLOATS = 6_000_000
 #: A GPU has no use for small pieces.
 GPU_CACHES = 64
 
@@ -81,10 +81,8 @@ class Spectral:
         node = self._interpolation
         n_rows, n_voxels = len(self.basis), weights.shape[1]
         total = torch.zeros((len(node.places), n_rows, n_voxels), dtype=weights.dtype, device=weights.device)
-        for number, (own, above, below) in enumerate(self._blocks):
-            total[number].addmm_(above, weights[own])
-            if below is not None:
-                total[number + 1].addmm_(below, weights[own])
+        for number, (own, between) in enumerate(self._blocks):
+            total[number : number + len(between) // n_rows].view(len(between), n_voxels).addmm_(between, weights[own])
         exact = self._exact(node.values).to(weights.dtype)
         return (exact @ total.view(len(node.places), -1)).view(-1, n_rows, n_voxels)
 
@@ -97,16 +95,19 @@ class Spectral:
         return _Interpolation.between(self.eigenvalues, self.alphas, self.inverse)
 
     @cached_property
-    def _blocks(self) -> list[tuple[slice, Tensor, Tensor | None]]:
+    def _blocks(self) -> list[tuple[slice, Tensor]]:
+        """Components from each node to the next, and what they add to both, one above the other: one product, not two."""
+        import torch
+
         node = self._interpolation
         scaled = self.basis * node.factor.to(self.basis.dtype)
         share = node.share.to(self.basis.dtype)
-        blocks: list[tuple[slice, Tensor, Tensor | None]] = []
+        blocks = []
         for first, last in zip(node.places, [*node.places[1:], len(self.eigenvalues)], strict=True):
             own = slice(first, last)
             on_node = last - first == 1 or last == len(self.eigenvalues)
-            below = None if on_node else scaled[:, own] * share[own]
-            blocks.append((own, scaled[:, own] * (1 - share[own]), below))
+            above, below = scaled[:, own] * (1 - share[own]), scaled[:, own] * share[own]
+            blocks.append((own, above if on_node else torch.cat([above, below])))
         return blocks
 
 

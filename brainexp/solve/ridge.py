@@ -147,27 +147,49 @@ class Dual:
 class Downdated(Dual):
     """The dual form with one decomposition for all inner folds, which pays when they are many.
 
-    With ``P`` the inverse of ``K + a`` on centred rows, what a fit without the rows L misses on them is
-    ``(P_LL)⁻¹ (P Y)_L``: the leave-one-out formula of Allen (1974) for blocks, with an intercept that is not penalised.
+    With ``H = K (K + a)⁻¹`` and the intercept's share, what a fit without the rows L predicts for them is
+    ``(1 - H_LL)⁻¹ ((H Y)_L - H_LL Y_L)``: the leave-one-out formula of Allen (1974) for blocks.
     """
 
     def _prepare_search(self, kernel: Tensor, every: _Spectrum) -> None:
-        # A miss is what is left where large terms cancel, so it needs more digits than a prediction.
-        self._search_dtype = _dtype(self._work, float(every.eigenvalues[0] / self._alphas.min()))
+        left_out = [self._without(every, fit) for fit, _ in self._fold.inner]
+        self._search_dtype = _dtype(self._work, max(self._condition(inverse) for _, inverse in left_out))
         self._vectors = every.vectors.to(self._search_dtype)
-        self._left_out = [self._without(every, fit, validation) for fit, validation in self._fold.inner]
+        self._left_out = [
+            self._placed(spectral, inverse, fit, validation)
+            for (spectral, inverse), (fit, validation) in zip(left_out, self._fold.inner, strict=True)
+        ]
 
-    def _without(self, every: _Spectrum, fit: IntArray, validation: IntArray) -> tuple[Spectral, Tensor, IntArray]:
+    def _without(self, every: _Spectrum, fit: IntArray) -> tuple[Spectral, Tensor]:
+        """``H_L`` of the rows L left out, and ``(1 - H_LL)⁻¹`` of each penalty."""
         import torch
 
-        out = np.setdiff1d(np.arange(len(self._fold.train)), fit)
-        vectors = every.vectors[out]
-        spectral = Spectral(vectors, every.eigenvalues, self._alphas, inverse=True, nodes=self._work.nodes)
-        own = torch.as_tensor(np.searchsorted(out, validation), device=vectors.device)
-        inverse = [torch.linalg.inv((vectors * row) @ vectors.T)[own] for row in spectral.function()]
-        return (
-            replace(spectral, basis=vectors.to(self._search_dtype)),
-            torch.stack(inverse).to(self._search_dtype),
+        vectors = every.vectors[self._out(fit)]
+        spectral = Spectral(vectors, every.eigenvalues, self._alphas, nodes=self._work.nodes)
+        own = torch.stack([(vectors * row) @ vectors.T for row in spectral.function()])
+        own += 1 / len(self._fold.train)
+        return spectral, torch.linalg.inv(torch.eye(len(vectors), dtype=own.dtype, device=own.device) - own)
+
+    def _out(self, fit: IntArray) -> IntArray:
+        return np.setdiff1d(np.arange(len(self._fold.train)), fit)
+
+    def _condition(self, inverse: Tensor) -> float:
+        """By how much rounding of ``(H Y)_L`` grows at most: largest at the least penalty."""
+        import torch
+
+        return float(torch.linalg.eigvalsh(inverse[int(self._alphas.argmin())])[-1])
+
+    def _placed(self, spectral: Spectral, inverse: Tensor, fit: IntArray, validation: IntArray) -> _LeftOut:
+        out = self._out(fit)
+        own = _places(np.searchsorted(out, validation), inverse)
+        # (1 - H_LL)⁻¹ H_LL is the inverse less one; where validation rows are not all of L, some rows of it.
+        inside = inverse.clone()
+        inside.diagonal(dim1=1, dim2=2).sub_(1.0)
+        return _LeftOut(
+            replace(spectral, basis=spectral.basis.to(self._search_dtype)),
+            inverse[:, own].to(self._search_dtype),
+            inside[:, own].to(self._search_dtype),
+            out,
             validation,
         )
 
@@ -178,15 +200,15 @@ class Downdated(Dual):
     def _scores(self, own: Tensor, _: slice) -> Tensor:
         import torch
 
-        weights = self._vectors.T @ _centred(own)
+        own = _centred(own)
+        weights = self._vectors.T @ own
         total = own.new_zeros(len(self._alphas), own.shape[1])
-        for spectral, inverse, validation in self._left_out:
-            observed = own[validation]
+        for left_out in self._left_out:
             r = []
-            for piece in cachefuls(spectral, own.shape[1]):
-                missed = torch.bmm(inverse, spectral.sums(weights[:, piece]))
-                guess = observed[:, piece] - missed
-                r.append(correlation(guess - guess.mean(dim=1, keepdim=True), observed[:, piece]))
+            for piece in cachefuls(left_out.spectral, own.shape[1]):
+                guess = left_out.predictions(weights[:, piece], own[:, piece])
+                guess -= guess.mean(dim=1, keepdim=True)
+                r.append(correlation(guess, own[left_out.validation][:, piece]))
             total += torch.cat(r, dim=1)
         return total / len(self._left_out)
 
@@ -196,18 +218,39 @@ class Downdated(Dual):
         def predictions(own: Tensor, chunk: slice) -> Tensor:
             import torch
 
-            weights = self._vectors.T @ _centred(own)
+            mean = own.mean(dim=0)
+            own = own - mean
+            weights = self._vectors.T @ own
             at = _like(np.abs(penalty[chunk] - self._alphas.cpu().numpy()[:, None]).argmin(axis=0), own)
             every = torch.arange(own.shape[1], device=own.device)
             found = []
-            for spectral, inverse, validation in self._left_out:
+            for left_out in self._left_out:
                 pieces = [
-                    torch.bmm(inverse, spectral.sums(weights[:, piece])) for piece in cachefuls(spectral, own.shape[1])
+                    left_out.predictions(weights[:, piece], own[:, piece])
+                    for piece in cachefuls(left_out.spectral, own.shape[1])
                 ]
-                found.append(own[validation] - torch.cat(pieces, dim=2)[at, :, every].T)
+                found.append(torch.cat(pieces, dim=2)[at, :, every].T + mean)
             return torch.cat(found)
 
         return _by_chunk(predictions, responses, self._search_dtype, self._alphas, self._work)
+
+
+@dataclass(frozen=True, eq=False)
+class _LeftOut:
+    """What a fit without some rows predicts for its validation rows, from the fit with all rows."""
+
+    spectral: Spectral  # H_L
+    inverse: Tensor  # validation rows of (1 - H_LL)⁻¹, (n_penalties, n_validation, n_out)
+    inside: Tensor  # and of (1 - H_LL)⁻¹ H_LL
+    out: IntArray
+    validation: IntArray
+
+    def predictions(self, weights: Tensor, own: Tensor) -> Tensor:
+        """Array of shape (n_penalties, n_validation, n_voxels) for centred responses of all training rows."""
+        import torch
+
+        # Subtracting last would cancel where the penalty is large and predictions are small.
+        return torch.bmm(self.inverse, self.spectral.sums(weights)) - self.inside @ own[self.out]
 
 
 class Primal:
@@ -222,19 +265,24 @@ class Primal:
     """
 
     def __init__(self, rows: Tensor, fold: Fold, alphas: Sequence[float], work: Work) -> None:
+        import torch
+
         self._fold, self._work, self._alphas = fold, work, _like(np.asarray(alphas, float), rows)
         train = rows[fold.train] - rows[fold.train].mean(dim=0)
         test = rows[fold.test] - rows[fold.train].mean(dim=0)
-        outer = _Spectrum.of_covariance(train.T @ train, test)
+        covariance = train.T @ train
+        outer = _Spectrum.of_covariance(covariance, test)
         self._dtype = _dtype(work, float(outer.eigenvalues[0] / self._alphas.min()) ** 0.5)
         self._outer = outer.cast(self._dtype)
         self._train = train.to(self._dtype)
         self._inner = []
         for fit, validation in fold.inner:
-            mean = train[fit].mean(dim=0)
-            fitted = train[fit] - mean
-            spectrum = _Spectrum.of_covariance(fitted.T @ fitted, train[validation] - mean)
+            # All sums are zero over the training rows: those over the fit are the negative of those over what it leaves out.
             out = np.setdiff1d(np.arange(len(fold.train)), fit)
+            left = train[out]
+            mean = -left.sum(dim=0) / len(fit)
+            fitted = covariance - left.T @ left - len(fit) * torch.outer(mean, mean)
+            spectrum = _Spectrum.of_covariance(fitted, train[validation] - mean)
             self._inner.append((spectrum.cast(self._dtype), mean.to(self._dtype), (fit, validation), out))
 
     def search(self, responses: FloatArray) -> FloatArray:
@@ -251,11 +299,14 @@ class Primal:
 
     def _inner_components(self, own: Tensor) -> Iterator[tuple[_Spectrum, Tensor]]:
         """Spectrum and components of each inner fold; what is left out is taken from the whole, which is less work."""
+        import torch
+
         own = _centred(own)
         covariance = self._train.T @ own
-        for spectrum, mean, (fit, _), out in self._inner:
-            left = covariance - self._train[out].T @ own[out] - mean[:, None] * own[fit].sum(dim=0)
-            yield spectrum, spectrum.components(left)
+        for spectrum, mean, _, out in self._inner:
+            left = own[out]
+            fitted = covariance - self._train[out].T @ left + torch.outer(mean, left.sum(dim=0))
+            yield spectrum, spectrum.components(fitted)
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """As `Solver.cross_predict`."""

@@ -1,4 +1,7 @@
-"""Time each pair in one process, alternating, and print medians and their ratio."""
+"""Time each pair in one process, alternating, and print medians and their ratio; then ridge and its growth, reduced.
+
+Full sizes: ``python -m tests.benchmarks.ridge --size full`` and ``python -m tests.benchmarks.growth --size full``.
+"""
 
 import statistics
 import time
@@ -7,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import features, significance
+from tests.benchmarks import features, growth, ridge, significance
 
 ROUNDS = 5
 
@@ -29,6 +32,8 @@ def main():
         theirs, own = (statistics.median(column) for column in zip(*pairs, strict=True))
         table.add_row(name, peer_name, f"{theirs:.2f}", f"{own:.2f}", f"{theirs / own:.1f}", f"{difference:.1e}")
     Console(width=120).print(table)
+    ridge.main(["--size", "small", "--repeats", "1"])
+    growth.main(["--size", "small"])
 
 
 if __name__ == "__main__":
