@@ -84,7 +84,8 @@ class Spectral:
         for number, (own, between) in enumerate(self._blocks):
             total[number : number + len(between) // n_rows].view(len(between), n_voxels).addmm_(between, weights[own])
         exact = self._exact(node.values).to(weights.dtype)
-        return (exact @ total.view(len(node.places), -1)).view(-1, n_rows, n_voxels)
+        # Row by row: what is mixed fits the innermost cache.
+        return (exact @ total.transpose(0, 1)).transpose(0, 1)
 
     def _exact(self, eigenvalues: Tensor) -> Tensor:
         above = 1.0 if self.inverse else eigenvalues
