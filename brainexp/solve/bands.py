@@ -11,7 +11,7 @@ import numpy as np
 from brainexp.containers import Design, FloatArray, Fold
 from brainexp.solve.features import row_kernel, row_matrix, scaling
 from brainexp.solve.penalties import NODE_STEP, PER_NODE
-from brainexp.solve.ridge import DOWNDATED_STEP, Downdated, Dual, Primal, Solver, Work
+from brainexp.solve.ridge import Downdated, Dual, Primal, Solver, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,20 +144,20 @@ def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int
     held = np.array([len(rows) for _, rows in fold.inner], dtype=float)
     if form == "primal":
         small = DOUBLE * (2.0 * (len(fit) + 1) * n * p**2 + EIGH * (len(fit) + 1) * p**3)
-        return float(small + n_voxels * (6.0 * n * p + np.sum(2 * p**2 + held * _search(p, n_penalties, NODE_STEP))))
+        return float(small + n_voxels * (6.0 * n * p + np.sum(2 * p**2 + held * _search(p, n_penalties))))
     kernel = DOUBLE * 2.0 * n**2 * p
     if form == "dual":
         small = kernel + DOUBLE * EIGH * (n**3 + np.sum(fit**3))
-        return float(small + n_voxels * (2.0 * n**2 + np.sum(2 * fit**2 + held * _search(fit, n_penalties, NODE_STEP))))
+        return float(small + n_voxels * (2.0 * n**2 + np.sum(2 * fit**2 + held * _search(fit, n_penalties))))
     out = n - fit
     small = kernel + DOUBLE * (EIGH * n**3 + n_penalties * np.sum(2 * out**2 * n + 2 * out**3))
-    wide = 2.0 * n**2 + np.sum(out * (2 * n + _search(n, n_penalties, DOWNDATED_STEP) + 2 * n_penalties * held))
-    return float(small + DOUBLE * n_voxels * wide)
+    wide = 2.0 * n**2 + np.sum(out * (2 * n + _search(n, n_penalties) + 2 * n_penalties * held))
+    return float(small + n_voxels * wide)
 
 
-def _search(n_components: FloatArray | int, n_penalties: int, step: float) -> FloatArray:
+def _search(n_components: FloatArray | int, n_penalties: int) -> FloatArray:
     """Multiplications and additions per row and voxel that give the sums of every penalty, with nodes or without."""
-    nodes = np.minimum(n_components, LOG_RANGE / step)
+    nodes = np.minimum(n_components, LOG_RANGE / NODE_STEP)
     found: FloatArray = np.minimum(
         4 * n_components + 2 * (n_penalties + PER_NODE) * nodes, 2 * n_penalties * n_components
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from brainexp.containers import FloatArray, Fold, IntArray
-from brainexp.solve.penalties import Spectral, cachefuls, correlation, explained, validation_r, validation_r2
+from brainexp.solve.penalties import FINE_STEP, Spectral, cachefuls, correlation, explained, validation_r, validation_r2
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +21,8 @@ RANK = 1e-13
 #: this limit single precision changed predictions by 3e-5 of a response's standard deviation, 8e-4 at most, and r by 2e-4
 #: at most; away from the limit by a hundredth of that.
 MAX_ERROR = 1e-4
-#: Distance of nodes in the downdated form, whose inverses amplify the error that nodes bring: r is off by 5e-4 at most.
-DOWNDATED_STEP = 0.05
+#: The same of a prediction of validation rows, by which penalties are compared.
+MAX_SEARCH_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,10 @@ class Dual:
 
     def _prepare_search(self, kernel: Tensor, every: _Spectrum) -> None:
         train = self._fold.train
+        # Penalties are chosen by these spectra, predictions made by none of them: digits that no penalty feels may go.
+        dtype = _dtype(self._work, every.largest / float(self._alphas.min()), MAX_SEARCH_ERROR)
         self._inner = [
-            _Spectrum.of(kernel, train[fit], train[validation]).trimmed(every.largest).cast(self._dtype)
+            _Spectrum.of(kernel, train[fit], train[validation], dtype, every.largest).cast(self._dtype)
             for fit, validation in self._fold.inner
         ]
 
@@ -173,37 +175,52 @@ class Downdated(Dual):
     """
 
     def _prepare_search(self, kernel: Tensor, every: _Spectrum) -> None:
-        # The inverse amplifies rounding by as much as its largest element, not by the root of it as a prediction does.
-        self._search_dtype = _dtype(self._work, every.largest / float(self._alphas.min()))
+        self._every = every
+        self._varies = [self._features_vary(kernel, every, fit) for fit, _ in self._fold.inner]
+        shrinkage = self._spectral(every.vectors).shrinkage()
+        inverses = self._inverses(shrinkage)
+        least = int(self._alphas.argmin())
+        # Rounding of what an inverse multiplies grows by its largest eigenvalue at most, at the least penalty.
+        growth = max(float(np.linalg.norm(inverse[least].cpu().numpy(), 2)) for inverse in inverses)
+        self._search_dtype = _dtype(self._work, growth)
         self._vectors = every.vectors.to(self._search_dtype)
-        self._eigenvalues = every.eigenvalues
-        self._left_out = [self._without(kernel, every, fit, validation) for fit, validation in self._fold.inner]
+        self._searched = [inverse.to(self._search_dtype) for inverse in inverses]
 
-    def _without(
-        self, kernel: Tensor, every: _Spectrum, fit: IntArray, validation: IntArray
-    ) -> tuple[IntArray, Tensor]:
-        """Rows that are left out, and for each penalty what turns their shrunk sums into guesses of validation rows."""
-        import torch
+    def _spectral(self, vectors: Tensor) -> Spectral:
+        return Spectral(vectors, self._every.eigenvalues, self._alphas, nodes=self._work.nodes, step=FINE_STEP)
 
+    def _features_vary(self, kernel: Tensor, every: _Spectrum, fit: IntArray) -> bool:
+        """Whether features vary where an inner fold is fitted; else its guess is the mean."""
         at = _places(self._fold.train[fit], kernel)
         left = kernel[at[:, None], at]
-        varies = torch.trace(left) - left.mean() * len(fit) > RANK * every.largest  # else a guess is the mean
-        out = np.setdiff1d(np.arange(len(self._fold.train)), fit)
-        vectors = every.vectors[out]
-        own = torch.as_tensor(np.searchsorted(out, validation), device=vectors.device)
-        rest = self._alphas[:, None] / (every.eigenvalues + self._alphas[:, None])
-        inverse = [torch.linalg.inv((vectors * row) @ vectors.T)[own] for row in rest]
-        return out, (torch.stack(inverse) * varies).to(self._search_dtype)
+        return bool(left.trace() - left.mean() * len(fit) > RANK * every.largest)
 
-    def _folds(self, own: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Of each inner fold: vectors of the rows left out, their inverses, components and mean of the rows that are left."""
+    def _inverses(self, shrinkage: Tensor) -> list[Tensor]:
+        """What turns shrunk sums into guesses, of every inner fold: float64 of shape (n_penalties, n_validation, n_out)."""
+        import torch
+
+        found = []
+        for varies, (fit, validation) in zip(self._varies, self._fold.inner, strict=True):
+            out = self._out(fit)
+            vectors = self._every.vectors[out]
+            own = _places(np.searchsorted(out, validation), vectors)
+            inverse = [torch.linalg.inv((vectors * (1 - row)) @ vectors.T)[own] for row in shrinkage]
+            found.append(torch.stack(inverse) * varies)
+        return found
+
+    def _out(self, fit: IntArray) -> IntArray:
+        return np.setdiff1d(np.arange(len(self._fold.train)), fit)
+
+    def _folds(self, own: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Of each inner fold: vectors of the rows left out, components and mean of the rows that are left."""
         centre = own.mean(dim=0)
         own = own - centre
         weights = self._vectors.T @ own
-        for (out, inverse), (fit, _) in zip(self._left_out, self._fold.inner, strict=True):
+        for fit, _ in self._fold.inner:
+            out = self._out(fit)
             mean = own[fit].mean(dim=0)
             vectors = self._vectors[out]
-            yield vectors, inverse, weights - vectors.T @ (own[out] - mean), mean + centre
+            yield vectors, weights - vectors.T @ (own[out] - mean), mean + centre
 
     def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`."""
@@ -214,9 +231,10 @@ class Downdated(Dual):
         import torch
 
         total = own.new_zeros(len(self._alphas), own.shape[1])
-        for (vectors, inverse, weights, mean), rows in zip(self._folds(own), self._fold.inner, strict=True):
-            spectral = Spectral(vectors, self._eigenvalues, self._alphas, nodes=self._work.nodes, step=DOWNDATED_STEP)
-            observed, found = own[rows[1]] - mean, []
+        given = zip(self._folds(own), self._searched, self._fold.inner, strict=True)
+        for (vectors, weights, mean), inverse, (_fit, validation) in given:
+            spectral = self._spectral(vectors)
+            observed, found = own[validation] - mean, []
             for piece in cachefuls(spectral, own.shape[1]):
                 guess = torch.bmm(inverse, spectral.sums(weights[:, piece]))
                 if measure == "r2":
@@ -224,18 +242,20 @@ class Downdated(Dual):
                 else:
                     found.append(correlation(guess - guess.mean(dim=1, keepdim=True), observed[:, piece]))
             total += torch.cat(found, dim=1)
-        return total / len(self._left_out)
+        return total / len(self._searched)
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """As `Solver.cross_predict`; every penalty must be one of those that were searched."""
         number = np.abs(penalty - self._alphas.cpu().numpy()[:, None]).argmin(axis=0)
+        value = self._every.eigenvalues
+        exact = [one.to(self._search_dtype) for one in self._inverses(value / (value + self._alphas[:, None]))]
 
         def predictions(own: Tensor, chunk: slice) -> Tensor:
             import torch
 
             found = []
-            for vectors, inverse, weights, mean in self._folds(own):
-                shrunk = vectors @ (_shrinkage(self._eigenvalues, penalty[chunk], own.dtype) * weights)
+            for (vectors, weights, mean), inverse in zip(self._folds(own), exact, strict=True):
+                shrunk = vectors @ (_shrinkage(value, penalty[chunk], own.dtype) * weights)
                 guess = shrunk.new_empty(inverse.shape[1], own.shape[1])
                 for at in np.unique(number[chunk]):
                     alike = _places(np.flatnonzero(number[chunk] == at), own)
@@ -258,19 +278,24 @@ class Primal:
     """
 
     def __init__(self, rows: Tensor, fold: Fold, alphas: Sequence[float], work: Work) -> None:
+        import torch
+
         self._fold, self._work, self._alphas = fold, work, _like(np.asarray(alphas, float), rows)
         train = rows[fold.train] - rows[fold.train].mean(dim=0)
         test = rows[fold.test] - rows[fold.train].mean(dim=0)
-        every = _Spectrum.of_covariance(train.T @ train, test)
+        covariance = train.T @ train
+        every = _Spectrum.of_covariance(covariance, test)
         self._dtype = _dtype(work, (every.largest / min(alphas)) ** 0.5)
         self._outer = every.trimmed(every.largest).cast(self._dtype)
         self._train = train.to(self._dtype)
         self._inner = []
         for fit, validation in fold.inner:
-            mean = train[fit].mean(dim=0)
-            fitted = train[fit] - mean
-            spectrum = _Spectrum.of_covariance(fitted.T @ fitted, train[validation] - mean).trimmed(every.largest)
+            # All sums are zero over the training rows: those over the fit are the negative of those over what it leaves out.
             out = np.setdiff1d(np.arange(len(fold.train)), fit)
+            left = train[out]
+            mean = -left.sum(dim=0) / len(fit)
+            fitted = covariance - left.T @ left - len(fit) * torch.outer(mean, mean)
+            spectrum = _Spectrum.of_covariance(fitted, train[validation] - mean).trimmed(every.largest)
             self._inner.append((spectrum.cast(self._dtype), mean.to(self._dtype), (fit, validation), out))
 
     def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
@@ -287,11 +312,14 @@ class Primal:
 
     def _inner_components(self, own: Tensor) -> Iterator[tuple[_Spectrum, Tensor]]:
         """Spectrum and components of each inner fold; what is left out is taken from the whole, which is less work."""
+        import torch
+
         own = _centred(own)
         covariance = self._train.T @ own
-        for spectrum, mean, (fit, _), out in self._inner:
-            left = covariance - self._train[out].T @ own[out] - mean[:, None] * own[fit].sum(dim=0)
-            yield spectrum, spectrum.components(left)
+        for spectrum, mean, _, out in self._inner:
+            left = own[out]
+            fitted = covariance - self._train[out].T @ left + torch.outer(mean, left.sum(dim=0))
+            yield spectrum, spectrum.components(fitted)
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """As `Solver.cross_predict`."""
@@ -337,17 +365,30 @@ class _Spectrum:
     basis: Tensor  # (n_held_out, n_components)
 
     @classmethod
-    def of(cls, kernel: Tensor, train: IntArray, held_out: IntArray) -> _Spectrum:
-        """Decompose the centred kernel of the training rows; all components but the constant."""
+    def of(
+        cls, kernel: Tensor, train: IntArray, held_out: IntArray, dtype: Any = None, largest: float | None = None
+    ) -> _Spectrum:
+        """Decompose the centred kernel of the training rows.
+
+        All components but the constant are kept; with the ``largest`` eigenvalue of a kernel that holds this one, those
+        that are more than rounding beside it. ``dtype`` is that of the decomposition; None for float64.
+        """
         import torch
 
         at, held = _places(train, kernel), _places(held_out, kernel)
         own = kernel[at[:, None], at]
         mean = own.mean(dim=0)
         # The constant, which centring takes out, is moved to the top, where no other component mixes with it.
-        centred = own - mean - mean[:, None] + mean.mean() + torch.trace(own) * 2 / len(own)
-        value, vectors = torch.linalg.eigh(centred)
+        top = 2 * torch.trace(own) if largest is None else 2 * largest
+        centred = own - mean - mean[:, None] + mean.mean() + top / len(own)
+        value, vectors = (found.to(own.dtype) for found in torch.linalg.eigh(centred.to(dtype or own.dtype)))
         value, vectors = value.flip(0)[1:].clamp(min=0.0), vectors.flip(1)[:, 1:]
+        if largest is not None and float(own.trace() - mean.mean() * len(own)) <= RANK * largest:
+            value, vectors = value[:0], vectors[:, :0]  # features do not vary here: all that is left is rounding
+        elif largest is not None:
+            rank = RANK if dtype in {None, own.dtype} else torch.finfo(dtype).eps
+            kept = int((value > rank * largest).sum())
+            value, vectors = value[:kept], vectors[:, :kept]
         between = kernel[held[:, None], at]
         between = between - between.mean(dim=1, keepdim=True) - mean + mean.mean()
         return cls(vectors, value, (between @ vectors) / value.clamp(min=torch.finfo(value.dtype).tiny))
@@ -401,11 +442,11 @@ def _by_chunk(
     return np.concatenate(found, axis=1)
 
 
-def _dtype(work: Work, amplification: float) -> Any:
+def _dtype(work: Work, amplification: float, most: float = MAX_ERROR) -> Any:
     """Single precision where it is wanted and its rounding, so much amplified, stays small."""
     import torch
 
-    enough = np.finfo(np.float32).eps * amplification <= MAX_ERROR
+    enough = np.finfo(np.float32).eps * amplification <= most
     return torch.float32 if work.dtype == "float32" and enough else torch.float64
 
 

@@ -1,4 +1,8 @@
-"""Time each pair in one process, alternating, print medians and their ratio, and keep them in outputs/benchmarks.json."""
+"""Time each pair in one process, alternating, print medians and their ratio, and keep them in outputs/benchmarks.json.
+
+Then ridge and its growth at small size. Full sizes: ``python -m tests.benchmarks.ridge --size full`` and
+``python -m tests.benchmarks.growth --size full``.
+"""
 
 import json
 import platform
@@ -11,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import features, gpu, significance
+from tests.benchmarks import features, gpu, growth, ridge, significance
 
 ROUNDS = 3
 RESULTS = Path("outputs/benchmarks.json")
@@ -81,6 +85,9 @@ def main(wanted=""):
             console.print(f"  {name}: {value:,.2f}")
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"device": where, "cases": rows, "gpu": on_gpu}, indent=2) + "\n")
+    if not wanted:
+        ridge.main(["--size", "small", "--repeats", "1"])
+        growth.main(["--size", "small"])
 
 
 if __name__ == "__main__":
