@@ -341,7 +341,7 @@ def test_the_log_tells_how_far_reading_is_and_how_long_it_will_take(experiment, 
     with caplog.at_level("INFO"):
         module.features_of(dataclasses.replace(experiment, cache_dir=tmp_path), experiment.model, stimuli)
 
-    cost, *stories = [record.message for record in caplog.records if record.name == "brainexp.experiment"]
+    cost, *stories = [record.message for record in caplog.records if record.name == "brainexp.features"]
     assert f"(3 layers × {n_words:,} words × 32 × 4 bytes)" in cost
     assert len(stories) == len(stimuli)
     assert re.match(

@@ -51,7 +51,7 @@ def test_too_much_memory_is_refused_with_what_to_change(experiment, tmp_path):
     estimate = estimated(experiment)
 
     require_fits(estimate, Resources(memory_gb=2 * estimate.memory_bytes / GB), tmp_path)
-    with pytest.raises(ConfigError, match=r"would need about .* GB of memory, but .* may be used\.") as refused:
+    with pytest.raises(ConfigError, match=r"would need about .* of memory, but .* may be used\.") as refused:
         require_fits(estimate, Resources(memory_gb=0.1), tmp_path)
     for way_out in ("dataset.subjects", "encoder.voxels_per_batch", "resources.check=false"):
         assert way_out in str(refused.value)

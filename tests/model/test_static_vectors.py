@@ -189,13 +189,13 @@ def test_the_whole_way_with_one_layer(composed, small_run, tmp_path, rng):
     experiment = Experiment.from_config(config)
     recordings = module.recorded(experiment.dataset)
     layers, facts = module.features_of(experiment, experiment.model, recordings.stimuli)
-    (design,) = module.layer_designs(experiment, recordings, layers)
-    rows = np.split(design(), np.cumsum(recordings.run_lengths)[:-1])
-    weights = rng.standard_normal((design().shape[1], 20))
+    (design,) = module.layer_designs(experiment.align, recordings, layers)
+    rows = np.split(design().matrix(), np.cumsum(recordings.run_lengths)[:-1])
+    weights = rng.standard_normal((design().n_features, 20))
 
     def planted(values, at):
         new, kept = np.zeros((len(values), 20)), recordings.rows[at]
-        signal = (rows[at] @ weights) / np.std(design() @ weights, axis=0)
+        signal = (rows[at] @ weights) / np.std(design().matrix() @ weights, axis=0)
         new[kept] = signal + rng.standard_normal(signal.shape)
         return np.hstack([new, values])[:, : values.shape[1]]
 
