@@ -94,14 +94,14 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     experiment = Experiment.from_config(config)
     tracking = validated(Tracking, config["tracking"], "tracking")
     resources = validated(Resources, config["resources"], "resources")
-    require_possible(experiment)
-    estimate = estimated(experiment)
-    _console().print(estimate_table(estimate, experiment.cache_dir))
-    require_fits(estimate, resources, folder)
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
     with tracked(tracking, config, environment(), name) as record:
         try:
+            require_possible(experiment)
+            estimate = estimated(experiment)
+            _console().print(estimate_table(estimate, experiment.cache_dir))
+            require_fits(estimate, resources, folder)
             result = run(experiment)
             write(result, folder, name, config, environment())
             record(result, folder)

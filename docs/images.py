@@ -12,7 +12,7 @@ ALICE = [
     "dataset.root={data}/alice_brennan2016",
     "model=minilm",
     "dataset.subjects=all",
-    "baselines=[word_rate,sound_power,motion,untrained]",
+    "baselines=[untrained,word_rate,sound_power,motion]",
 ]
 LADDER = ["--multirun", "model=tiny_xs,tiny_s,tiny_m,tiny_l"]
 

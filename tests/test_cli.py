@@ -115,7 +115,7 @@ MISTAKES = [
     (["encoder.device=gpu"], "encoder.device=gpu is not known. Give auto, cpu, cuda or cuda:1."),
     (
         ["+encoder.x=1"],
-        "unknown option of encoder 'ridge': 'x'. Known: alphas, device, dtype, form, nodes, nuisance, voxels_per_batch.",
+        "unknown option of encoder 'ridge': 'x'. Known: alphas, choose_by, device, dtype, form, nodes, nuisance, voxels_per_batch.",
     ),
     (["model=local"], "model.path is missing. Give it: model.path=..."),
     (["dataset=alice"], "dataset 'alice': dataset.root is not set. Download the release"),

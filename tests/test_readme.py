@@ -12,7 +12,7 @@ from tests.conftest import CONF
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^ {0,4}python -m brainexp(?: (.*))?$", README, flags=re.MULTILINE)
-READING, DATASET = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+READING, PREDICTING, DATASET = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 PLACEHOLDER = re.compile(r"FOLDER|\.\.\.")
 
 
@@ -67,11 +67,12 @@ def test_the_example_of_a_dataset_runs(tmp_path, composed, small_run, monkeypatc
 def test_results_are_read_as_the_readme_reads_them(tmp_path, composed, small_run, monkeypatch):
     from brainexp.cli import execute
 
-    execute(composed(*small_run), tmp_path / "outputs" / "my_run")
+    execute(composed(*small_run, "readout=safetensors"), tmp_path / "outputs" / "my_run")
     monkeypatch.chdir(tmp_path)
     names = {}
 
-    exec(compile(READING, "README.md", "exec"), names)
+    exec(compile(READING + PREDICTING, "README.md", "exec"), names)
 
     assert names["chosen"].shape == (2, 5)
     assert names["r"].shape == names["subject"].shape
+    assert names["predicted"].shape == (100, len(names["readout"].columns))

@@ -152,7 +152,7 @@ def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int
     out = n - fit
     small = kernel + DOUBLE * (EIGH * n**3 + n_penalties * np.sum(2 * out**2 * n + 2 * out**3))
     wide = 2.0 * n**2 + np.sum(out * (2 * n + _search(n, n_penalties) + 2 * n_penalties * held))
-    return float(small + n_voxels * wide)
+    return float(small + DOUBLE * n_voxels * wide)  # whether single precision suffices is known later
 
 
 def _search(n_components: FloatArray | int, n_penalties: int) -> FloatArray:
