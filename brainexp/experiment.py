@@ -27,7 +27,7 @@ from brainexp.features import peak_memory_bytes, word_features
 from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, ProbeInput, Prompt
 from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch
-from brainexp.readout import Readout, read_out
+from brainexp.readout import READOUT_FORMATS, Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
 from brainexp.registry import (
     COMPRESSIONS,
@@ -71,6 +71,10 @@ class Experiment:
         """Build an experiment from plain values, as Hydra composes them; raise ConfigError if they do not fit."""
         load_plugins()
         cache = validated(Cache, config["cache"], "cache")
+        if config["readout"] not in (None, *READOUT_FORMATS):
+            raise ConfigError(
+                f"readout={config['readout']!r} is not known. Give {' or '.join(READOUT_FORMATS)}, or null."
+            )
         return cls(
             dataset=DATASETS.build(config["dataset"]),
             model=MODELS.build(config["model"]),

@@ -17,6 +17,8 @@ from brainexp.solve.bands import Bands
 from brainexp.solve.features import scaling, standardised
 from brainexp.solve.ridge import Work, chosen
 
+#: How readouts are saved.
+READOUT_FORMATS = ("safetensors", "npz")
 #: What a file must say of itself.
 FORMAT = "brainexp-readout-1"
 ARRAYS = ("mean", "scale", "weights", "intercept", "penalty", "columns")

@@ -6,7 +6,8 @@ from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainexp.align.fold import folds_of_runs
 from brainexp.containers import Design
-from brainexp.errors import DataError
+from brainexp.errors import ConfigError, DataError
+from brainexp.experiment import Experiment, require_possible
 from brainexp.readout import Readout, load, read_out
 from brainexp.solve.ridge import Work
 
@@ -100,3 +101,11 @@ def test_new_stimuli_are_predicted_and_others_are_not():
 def test_a_readout_without_its_parts_cannot_be_made():
     with pytest.raises(TypeError):
         Readout(layer=1)
+
+
+def test_a_format_that_is_not_known_and_an_encoder_without_weights_are_refused(composed, small_run):
+    with pytest.raises(ConfigError, match="readout='csv' is not known. Give safetensors or npz, or null."):
+        Experiment.from_config(composed(*small_run, "readout=csv"))
+    stacked = Experiment.from_config(composed(*small_run, "readout=npz", "encoder=stacked"))
+    with pytest.raises(ConfigError, match="encoder 'stacked' has no weights to save. Give encoder=ridge"):
+        require_possible(stacked)

@@ -5,6 +5,7 @@ done once for a stimulus and a layer, whoever listens: kernels and decomposition
 """
 
 import argparse
+import ctypes
 import json
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def measured(point):
     responses = problem.responses[problem.fold.train]
     encoder = Ridge(alphas=ALPHAS, device="cpu")
     encoder.fit([problem.design], responses[:, :5], np.zeros(5, int), problem.fold)  # imports and threads
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what making the problem has left would be taken again unseen
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on (Linux)
     resident, start, fixed = memory_mib("VmRSS"), cpu_s(), 0.0
     for _ in range(point.layers):
