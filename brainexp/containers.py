@@ -346,6 +346,8 @@ class Facts:
         Whose it is and how to say so.
     language : str
         Code of the stimuli's language, such as "en".
+    words : str
+        What counts as a word of the stimuli, and what is left out.
     """
 
     subjects: tuple[str, ...]
@@ -357,3 +359,4 @@ class Facts:
     doi: str
     citation: str
     language: str = "en"
+    words: str = "every word, with the marks that are written on it"

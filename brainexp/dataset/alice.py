@@ -12,7 +12,7 @@ import numpy as np
 from brainexp.align.trend import without_trend
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus
 from brainexp.dataset.subjects import chosen
-from brainexp.dataset.textfile import numeric_table, require_file, require_folder, words_of_textgrid
+from brainexp.dataset.textfile import WORDS, numeric_table, require_file, require_folder, words_of_textgrid
 from brainexp.errors import ConfigError, DataError
 from brainexp.registry import DATASETS
 from brainexp.score.ceiling import inter_subject_correlation
@@ -94,6 +94,7 @@ class Alice:
                 "Brennan, Stabler, Van Wagenen, Luh & Hale (2016). Abstract linguistic structure correlates with "
                 "temporal activity during naturalistic comprehension. Brain and Language 157-158, 81-94."
             ),
+            words=WORDS,
         )
 
     def chosen_subjects(self) -> tuple[str, ...]:

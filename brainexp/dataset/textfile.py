@@ -11,6 +11,11 @@ from brainexp.errors import DataError
 
 #: Marks of silence and breath in aligned transcripts; they are not words.
 NON_SPEECH = frozenset({"", "sp", "sil", "br", "lg", "ls", "ns", "sl", "cg", "ig", "sentence_start", "sentence_end"})
+#: The same in words, for the facts of a dataset.
+WORDS = (
+    "every interval of the word tier, contractions whole and with the marks that are written on them; no words are "
+    f"intervals that are empty or hold, in braces or not and in any case, {', '.join(sorted(NON_SPEECH - {''}))}"
+)
 
 
 def require_folder(folder: Path | None, what: str, how_to_get: str) -> Path:

@@ -5,6 +5,7 @@ import pytest
 from brainexp.dataset.alice import Alice
 from brainexp.dataset.passage import Passage
 from brainexp.dataset.synthetic import Synthetic
+from brainexp.dataset.textfile import NON_SPEECH
 
 
 @pytest.fixture(params=["passage", "synthetic", pytest.param("alice", marks=pytest.mark.data)])
@@ -40,3 +41,9 @@ def test_words_lie_inside_every_recording(dataset):
         for stimulus, run in zip(dataset.stimuli(), dataset.responses(subject), strict=True):
             assert stimulus.midpoint_s.min() >= run.clock.start_s
             assert stimulus.midpoint_s.max() <= run.clock.end_s
+
+
+def test_no_mark_of_silence_or_breath_counts_as_a_word(dataset):
+    assert dataset.facts().words.startswith("every")
+    for stimulus in dataset.stimuli():
+        assert not {unit.lower().strip("{}") for unit in stimulus.units} & NON_SPEECH
