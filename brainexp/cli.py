@@ -121,10 +121,8 @@ def show_result(result: Result, name: str, folder: Path, tracking_uri: str | Non
     console = _console()
     n_subjects = len(result.voxels.subjects)
     console.print(summary_table(result, name))
-    console.print(
-        f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; r on held-out rows, mean over "
-        f"{n_subjects} subjects"
-    )
+    chosen = f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; " if len(result.layers) > 1 else ""
+    console.print(f"{chosen}r on held-out rows, mean over {n_subjects} subjects")
     if "partition" in result.tables:
         console.print(partition_table(result.tables["partition"]))
     tests = comparison_table(result.tables["comparisons"], f"model against baselines, {n_subjects} subjects")
