@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,9 @@ class Target:
         """Responses of a fold's held-out rows, array of shape (n_test, n_scorable)."""
         return self.of_fold(fold)[fold.test]
 
-    def spread(self, values: FloatArray) -> FloatArray:
-        """Put values of scorable voxels, last axis, among all voxels; NaN for the others."""
-        every = np.full((*values.shape[:-1], len(self.scorable)), np.nan, values.dtype)
+    def spread(self, values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
+        """Put values of scorable voxels, last axis, among all voxels; NaN, or what is given, for the others."""
+        every = np.full((*values.shape[:-1], len(self.scorable)), missing, values.dtype)
         every[..., self.scorable] = values
         return every
 
@@ -151,7 +151,7 @@ def evaluated(
             best[at].improve(layer, _group_mean(fitted.validation_r, group), fitted, r, r2)
     return Evaluation(
         **{name: target.spread(curve) for name, curve in curves.items()},
-        layer=np.stack([_spread_int(one.layer, target.scorable) for one in best]),
+        layer=target.spread(np.stack([one.layer for one in best]), missing=-1),
         penalty=target.spread(np.stack([one.penalty for one in best if one.penalty is not None])),
         r=target.spread(np.mean([one.r for one in best], axis=0)),
         r2=target.spread(np.mean([one.r2 for one in best], axis=0)),
@@ -234,12 +234,6 @@ class _Best:
         self.r[better], self.r2[better] = r[better], r2[better]
         self.penalty[:, better] = fitted.penalty[:, better]
         self.predicted[:, better] = fitted.predicted[:, better]
-
-
-def _spread_int(values: IntArray, scorable: NDArray[np.bool_]) -> IntArray:
-    every = np.full(len(scorable), -1, np.intp)
-    every[scorable] = values
-    return every
 
 
 def scorable_voxels(values: FloatArray, folds: Sequence[Fold]) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
 from brainexp.containers import Design, Fold, Layers, Stimulus
 from brainexp.encoder.banded_ridge import BandedRidge
-from brainexp.encoder.options import RidgeOptions
+from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
@@ -150,7 +150,9 @@ def run(experiment: Experiment) -> Result:
         )
 
     with watch.stage("baselines"):
-        baselines = {name: baseline(name, experiment, recordings, target, folds) for name in experiment.baselines}
+        baselines = {
+            name: baseline(name, experiment, recordings, layers, target, folds) for name in experiment.baselines
+        }
 
     with watch.stage("partition"):
         parts = partition_of(experiment, recordings, layers, scored, target, folds)
@@ -318,7 +320,12 @@ def features_of(
 
 
 def baseline(
-    name: str, experiment: Experiment, recordings: Recordings, target: Target, folds: Sequence[Fold]
+    name: str,
+    experiment: Experiment,
+    recordings: Recordings,
+    of_model: Sequence[Callable[[], Design]],
+    target: Target,
+    folds: Sequence[Fold],
 ) -> Evaluation:
     """Score features that know nothing of language, or little, on the same folds.
 
@@ -328,14 +335,15 @@ def baseline(
         "untrained" for the model's untrained twin, "static" for its layer 0, or a name of `feature_space`.
     experiment, recordings, target, folds
         As for the model.
+    of_model : sequence of callables
+        The model's own layers.
     """
     layers: Sequence[Callable[[], Space]]
     if name == "untrained":
         features, _ = features_of(experiment, replace(experiment.model, weights="random"), recordings.stimuli)  # type: ignore[type-var]
         layers = layer_designs(experiment.align, recordings, features)
     elif name == "static":
-        features, _ = features_of(experiment, experiment.model, recordings.stimuli)
-        layers = layer_designs(experiment.align, recordings, features)[:1]
+        layers = of_model[:1]
     else:
         layers = [partial(feature_space, name, experiment.align, recordings)]
     numbers = experiment.model.layer_numbers() if name == "untrained" else (0,)
@@ -369,9 +377,8 @@ def partition_of(
     names = experiment.partition.spaces
     if not names:
         return None
-    shared: dict[str, Any] = {
-        one.name: getattr(experiment.encoder, one.name, one.default) for one in fields(RidgeOptions)
-    }
+    options = ridge_options(experiment.encoder)
+    shared: dict[str, Any] = {one.name: getattr(options, one.name) for one in fields(RidgeOptions)}
     joint = BandedRidge(**shared | {"beside": (), "n_shares": experiment.partition.n_shares, "choose_by": "r2"})
 
     def of_model(at: int) -> list[Space]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainexp.align.trim import kept_rows
-from brainexp.cache import features_cost, readable_bytes
+from brainexp.cache import disk_free, features_cost, readable_bytes
 from brainexp.containers import Clock, Fold
-from brainexp.encoder.options import RidgeOptions
+from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.errors import ConfigError
 from brainexp.experiment import Experiment, held_out
-from brainexp.solve.bands import FORMS, Form, cost
+from brainexp.solve.bands import Form, prices
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -108,10 +107,11 @@ def estimated(experiment: Experiment) -> Estimate:
     n_trs, wide = sum(clock.n_trs for clock in clocks), sum(n_voxels)
     n_rows = sum(len(fold.test) for fold in folds)
     n_words = n_trs * facts.tr_s * WORDS_PER_S
-    options = experiment.encoder if isinstance(experiment.encoder, RidgeOptions) else RidgeOptions()
+    options = ridge_options(experiment.encoder)
     n_features = n_dims * len(experiment.align.delays)
-    form = _form(folds[0], n_features, options, wide)
-    per_fold = cost(form, folds[0], n_features, len(options.alphas), wide)
+    price = prices(folds[0], n_features, len(options.alphas), wide)
+    form = min(price, key=price.__getitem__) if options.form == "auto" else options.form
+    per_fold = price[form]
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
     responses = 4.0 * n_rows * wide
     copies = 3 + bool(experiment.encoder.nuisance)  # training rows, predictions, held-out rows; nuisance removed
@@ -204,12 +204,6 @@ def memory_available() -> float:
     return free
 
 
-def disk_free(folder: Path) -> float:
-    """Bytes free where a folder is, or will be."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return float(shutil.disk_usage(there).free)
-
-
 def multiplication_rate(seconds: float = 0.1) -> float:
     """Multiplications a second of single-precision matrix products on this processor."""
     import torch
@@ -221,12 +215,6 @@ def multiplication_rate(seconds: float = 0.1) -> float:
         values @ values
         done += 1
     return 2.0 * size**3 * done / (time.perf_counter() - start)
-
-
-def _form(fold: Fold, n_features: int, options: RidgeOptions, n_voxels: int) -> Form:
-    if options.form != "auto":
-        return options.form
-    return min(FORMS, key=lambda form: cost(form, fold, n_features, len(options.alphas), n_voxels))
 
 
 def _solver_bytes(form: Form, fold: Fold, n_trs: int, n_features: int, options: RidgeOptions) -> float:

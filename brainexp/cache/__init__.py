@@ -4,7 +4,7 @@
 """
 
 from brainexp.cache.digest import digest, file_digest
-from brainexp.cache.room import features_cost, readable_bytes, require_room
+from brainexp.cache.room import disk_free, features_cost, readable_bytes, require_room
 from brainexp.cache.store import ArrayCache, Write, default_cache_dir
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Write",
     "default_cache_dir",
     "digest",
+    "disk_free",
     "features_cost",
     "file_digest",
     "readable_bytes",

@@ -23,6 +23,11 @@ def features_cost(n_layers: int, n_units: int, n_dims: int, dtype: Literal["floa
     return n_layers * n_units * n_dims * np.dtype(dtype).itemsize
 
 
+def disk_free(folder: Path) -> int:
+    """Bytes free where a folder is, or will be."""
+    return shutil.disk_usage(_standing(folder)).free
+
+
 def require_room(folder: Path, n_bytes: int, what: str) -> int:
     """Return the free bytes of the disk on which a folder is, or will be.
 
@@ -40,15 +45,18 @@ def require_room(folder: Path, n_bytes: int, what: str) -> int:
     ConfigError
         If they do not fit.
     """
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    free = shutil.disk_usage(there).free
+    free = disk_free(folder)
     if n_bytes > free:
         raise ConfigError(
-            f"the features need {readable_bytes(n_bytes)} ({what}), but {there} has {readable_bytes(free)} free. "
+            f"the features need {readable_bytes(n_bytes)} ({what}), but {_standing(folder)} has {readable_bytes(free)} free. "
             "Halve them with cache.dtype=float16, give cache.dir= a folder on a larger disk, or make room with "
             "python -m brainexp.cache prune"
         )
     return free
+
+
+def _standing(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
 
 
 def readable_bytes(n_bytes: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -83,13 +82,6 @@ class HuthBootstrap(SquaredRidge):
     nboots: int = 50
     chunklen: int = 40
     nchunks: int | float = 0.2
-    normalpha: bool = False
-    singcutoff: float = 1e-10
-    single_alpha: bool = False
-    score: Literal["correlation", "signed_r2", "halfway_signed_r2", "clipped_r2"] = "correlation"
-    standardise: Literal["train", "run"] = "train"
-    respect_runs: bool = True
-    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -78,12 +78,6 @@ class Litcoder(SquaredRidge):
     chunk_length: int = 20
     trim_size: int = 5
     normalpha: bool = True
-    singcutoff: float = 1e-10
-    single_alpha: bool = False
-    score: Literal["correlation", "signed_r2", "halfway_signed_r2", "clipped_r2"] = "correlation"
-    standardise: Literal["train", "run"] = "train"
-    respect_runs: bool = True
-    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -78,6 +78,11 @@ class RidgeOptions:
     def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
         """Return what the user should know about the chosen penalties, array of any shape."""
         return edge_remarks(f"encoder {self._name!r}", self.alphas, penalty)
+
+
+def ridge_options(encoder: Any) -> RidgeOptions:
+    """Options of an encoder that solves ridge regressions; the usual ones for another, whose penalties mean other things."""
+    return encoder if isinstance(encoder, RidgeOptions) else RidgeOptions()
 
 
 def device_objection(device: str) -> str | None:

@@ -59,8 +59,8 @@ class Bands:
         self._fold, self._alphas, self._work = fold, alphas, work
         self._widths = [len(scaling(design, fold.train).varying) * len(design.delays) for design in designs]
         n_features = sum(self._widths)
-        price = {kind: cost(kind, fold, n_features, len(alphas), n_voxels) for kind in ("primal", "dual", "downdated")}
-        self.form: Form = min(FORMS, key=lambda kind: price[kind]) if form == "auto" else form
+        price = prices(fold, n_features, len(alphas), n_voxels)
+        self.form: Form = min(price, key=price.__getitem__) if form == "auto" else form
         log.info(
             "%s: %s form, %.2g multiplications (%s)",
             " + ".join(design.name for design in designs),
@@ -124,6 +124,11 @@ class Bands:
                 used = given
             found.append((rows.to(given.dtype) @ used).cpu())
         return torch.stack(found).numpy()
+
+
+def prices(fold: Fold, n_features: int, n_penalties: int, n_voxels: int) -> dict[Form, float]:
+    """Multiplications that each form needs for one fold; see `cost`."""
+    return {form: cost(form, fold, n_features, n_penalties, n_voxels) for form in FORMS}
 
 
 def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int) -> float:

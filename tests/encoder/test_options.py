@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from brainexp.encoder.banded_ridge import BandedRidge
-from brainexp.encoder.options import mean_only
+from brainexp.encoder.huth_bootstrap import HuthBootstrap
+from brainexp.encoder.options import RidgeOptions, mean_only, ridge_options
 from brainexp.encoder.ridge import Ridge
 from brainexp.encoder.stacked import Stacked
 from brainexp.errors import ConfigError
@@ -86,3 +87,10 @@ def test_the_mean_is_a_prediction_without_r_and_penalty():
     assert np.isnan(found.penalty).all()
     assert found.penalty.shape == (2, 5)
     assert np.isnan(found.validation_r).all()
+
+
+def test_penalties_that_are_squared_are_not_taken_for_others():
+    ridge = Ridge(alphas=(3.0, 5.0), device="cpu")
+
+    assert ridge_options(ridge) is ridge
+    assert ridge_options(HuthBootstrap(alphas=(3.0, 5.0))).alphas == RidgeOptions().alphas
