@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
+from brainexp.compressed import loaded as load_compressed
 from brainexp.compression.cost import cost
 from brainexp.containers import Layers, Stimulus
 from brainexp.errors import ModelError
@@ -70,7 +71,7 @@ def word_features(
 
     def fill(stimulus: Stimulus, bar: Any, write: Write) -> dict[str, float]:
         if not loaded:
-            loaded.append(compression.compress(source.load()))
+            loaded.append(load_compressed(source, compression, stimuli))
         return _read(loaded[0], stimulus, prompt, bar, write)
 
     start, n_done = perf_counter(), 0

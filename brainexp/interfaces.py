@@ -10,7 +10,7 @@ carry ``field(metadata=NOT_IN_CACHE_KEY)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -173,6 +173,9 @@ class Model(Protocol):
     def layer_numbers(self) -> tuple[int, ...]:
         """Which layers its features are of, without reading weights; 0 is the embedding output."""
 
+    def blueprint(self) -> Blueprint:
+        """What it is made of, without reading weights."""
+
     def identity(self) -> str:
         """A digest of everything in the checkpoint that decides its features."""
 
@@ -180,15 +183,145 @@ class Model(Protocol):
         """Read the weights."""
 
 
+@dataclass(frozen=True)
+class Blueprint:
+    """What a network is made of, known from its config without reading weights.
+
+    Parameters
+    ----------
+    family : str
+        transformers' name of the architecture, such as "qwen2"; "table" for word vectors.
+    reads : {"causal", "bidirectional", "encoder-decoder", "table"}
+        Which words a state may depend on.
+    n_blocks : int
+        Transformer blocks (of the half that gives features).
+    linear : mapping of str to (int, int)
+        Outputs and inputs of every linear layer, by its name in the network with its head.
+    head : tuple of str
+        Those of ``linear`` that turn states into words or classes; no feature depends on them.
+    quantized : str or None
+        How the checkpoint is quantized already ("gptq", "awq", "compressed-tensors", "bitsandbytes", …).
+    device : str
+        Where the network would run, such as "cpu" or "cuda".
+    dtype : str
+        In which it computes, such as "bfloat16".
+    """
+
+    family: str
+    reads: Literal["causal", "bidirectional", "encoder-decoder", "table"]
+    n_blocks: int
+    linear: Mapping[str, tuple[int, int]]
+    head: tuple[str, ...]
+    quantized: str | None
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Uncompressed:
+    """A model from which a compression makes a smaller one.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        What it is made of.
+    tokenizer : fast tokenizer of transformers
+    samples : array of int of shape (n_samples, n_tokens)
+        Token numbers to calibrate on; no rows where the method needs none.
+    network : callable
+        Reads the weights into memory, on the CPU, with the head and in the blueprint's dtype; takes options of
+        ``from_pretrained``.
+    """
+
+    blueprint: Blueprint
+    tokenizer: Any
+    samples: IntArray
+    network: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What must be true of the weights after compression; every saved checkpoint is held to it.
+
+    Parameters
+    ----------
+    modules : tuple of str
+        Linear layers that were changed, by name in the network with its head.
+    bits : int or None
+        At most two to so many distinct values in each group of weights.
+    group_size : int or None
+        Neighbouring inputs that share a scale; None for a whole row.
+    sparsity : float or None
+        Share of exact zeros over all modules together.
+    in_each : bool
+        Whether each module has that share, not only all together.
+    two_of_four : bool
+        Whether at least two of every four neighbouring inputs are zero.
+    ranks : mapping of str to int
+        Rank of each module's weights, where they have a low one.
+    """
+
+    modules: tuple[str, ...] = ()
+    bits: int | None = None
+    group_size: int | None = None
+    sparsity: float | None = None
+    in_each: bool = False
+    two_of_four: bool = False
+    ranks: Mapping[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Calibration(Protocol):
+    """Text on which a compression measures what the weights are used for."""
+
+    @property
+    def samples(self) -> int:
+        """Number of stretches of text."""
+
+    @property
+    def tokens(self) -> int:
+        """Length of each, in tokens."""
+
+    @property
+    def seed(self) -> int:
+        """Of where the stretches begin."""
+
+    def stories(self) -> tuple[str, ...]:
+        """Stories of the study that it reads; none of them may be tested on."""
+
+    def texts(self, stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
+        """Whole texts, from which stretches are drawn."""
+
+
 @runtime_checkable
 class Compression(Protocol):
-    """What makes a loaded model smaller."""
+    """What makes a model smaller: from a checkpoint to a smaller checkpoint."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The text it needs, or None."""
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients flow through the compressed weights."""
 
     def objection(self, model: Model) -> str | None:
-        """Why this compression cannot serve the model, or None."""
+        """Why this compression cannot serve the model on this machine, or None; must be quick."""
 
-    def compress(self, model: LoadedModel) -> LoadedModel:
-        """The compressed model; the one handed in is not used afterwards."""
+    def blocks_left(self, n_blocks: int) -> int:
+        """How many blocks remain."""
+
+    def claims(self, blueprint: Blueprint) -> Claims:
+        """What will be true of the weights."""
+
+    def bits_per_weight(self, shape: tuple[int, int], dense_bits: float) -> float:
+        """Bits that a weight of a changed linear layer takes, scales and masks included.
+
+        ``shape`` is outputs and inputs of the layer, ``dense_bits`` what a weight takes that is kept as it is.
+        """
+
+    def compress(self, given: Uncompressed) -> Any:
+        """Return the network with its head, ready for ``save_pretrained``."""
 
 
 @runtime_checkable

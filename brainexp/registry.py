@@ -22,7 +22,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from brainexp.errors import ConfigError
-from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, Prompt
+from brainexp.interfaces import Calibration, Compression, Dataset, Encoder, Model, Probe, Prompt
 
 Member = TypeVar("Member")
 Validated = TypeVar("Validated")
@@ -35,10 +35,13 @@ class Registry(Generic[Member]):
     ----------
     group : str
         The config group, singular, such as "encoder".
+    inside : str, optional
+        The group whose members hold this group's members as options, such as "compression" for "calibration".
     """
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, inside: str = "") -> None:
         self.group = group
+        self.inside = inside
         self._members: dict[str, type[Any]] = {}
 
     def register(self, name: str) -> Callable[[type[Validated]], type[Validated]]:
@@ -99,7 +102,7 @@ class Registry(Generic[Member]):
         if "name" not in options:
             raise ConfigError(f"{self.group} needs a name. Known: {', '.join(self.names())}.")
         name = str(options["name"])
-        fields = {key: value for key, value in options.items() if key != "name"}
+        fields = {key: _built(key, value) for key, value in options.items() if key != "name"}
         component: Member = validated(self.member(name), fields, f"{self.group} {name!r}")
         return component
 
@@ -120,11 +123,21 @@ COMPRESSIONS: Registry[Compression] = Registry("compression")
 PROMPTS: Registry[Prompt] = Registry("prompt")
 ENCODERS: Registry[Encoder] = Registry("encoder")
 PROBES: Registry[Probe] = Registry("probe")
+CALIBRATIONS: Registry[Calibration] = Registry("calibration", inside="compression")
 
 #: All registries by config group
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.group: registry for registry in (DATASETS, MODELS, COMPRESSIONS, PROMPTS, ENCODERS, PROBES)
 }
+#: Registries of components that are options of other components, by the option's name.
+INNER_REGISTRIES: dict[str, Registry[Any]] = {"calibration": CALIBRATIONS}
+
+
+def _built(option: str, value: Any) -> Any:
+    """Build an option that is a component itself."""
+    if option in INNER_REGISTRIES and isinstance(value, Mapping):
+        return INNER_REGISTRIES[option].build(value)
+    return value
 
 
 def validated(kind: type[Validated], options: Mapping[str, Any], what: str) -> Validated:
@@ -162,8 +175,13 @@ def validated(kind: type[Validated], options: Mapping[str, Any], what: str) -> V
 
 def plain_fields(component: Any) -> dict[str, Any]:
     """Return the fields of a dataclass as values that JSON and YAML can hold."""
-    values = {field.name: getattr(component, field.name) for field in dataclasses.fields(component)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {field.name: _plain(field.name, getattr(component, field.name)) for field in dataclasses.fields(component)}
+
+
+def _plain(option: str, value: Any) -> Any:
+    if option in INNER_REGISTRIES and dataclasses.is_dataclass(value):
+        return INNER_REGISTRIES[option].options(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def did_you_mean(name: str, known: Any) -> str:

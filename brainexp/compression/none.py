@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from brainexp.interfaces import LoadedModel, Model
+from brainexp.compression.options import Compressing
+from brainexp.interfaces import Model, Uncompressed
 from brainexp.registry import COMPRESSIONS
 
 
 @COMPRESSIONS.register("none")
 @dataclass(frozen=True)
-class NoCompression:
+class NoCompression(Compressing):
     """The identity: the reference that every compression is compared with."""
 
     def objection(self, model: Model) -> str | None:
         """Return None: it serves every model."""
         return None
 
-    def compress(self, model: LoadedModel) -> LoadedModel:
-        """Return the model that was handed in."""
-        return model
+    def compress(self, given: Uncompressed) -> Any:
+        """Return the network as it is."""
+        return given.network()

@@ -14,7 +14,7 @@ import numpy as np
 from brainexp.cache import digest, file_digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import DataError
-from brainexp.interfaces import NOT_IN_CACHE_KEY, Compression, ModelSize, Prompt
+from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, ModelSize, Prompt
 from brainexp.model.vectors import layout, vectors
 from brainexp.registry import COMPRESSIONS, MODELS, PROMPTS
 
@@ -89,6 +89,10 @@ class StaticVectors:
     def layer_numbers(self) -> tuple[int, ...]:
         """Words alone are layer 0."""
         return (0,)
+
+    def blueprint(self) -> Blueprint:
+        """Return that there is no network."""
+        return Blueprint("table", "table", 0, {}, (), None, "cpu", "float32")
 
     def size(self) -> ModelSize:
         """Words are looked up: nothing is multiplied, and little is held."""

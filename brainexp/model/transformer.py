@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,8 @@ import numpy as np
 from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
-from brainexp.interfaces import NOT_IN_CACHE_KEY, Compression, Frame, ModelSize, Prompt
+from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
+from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
@@ -231,6 +232,40 @@ class Transformer:
         if self.layers != "all":
             return self.layers
         return tuple(range(n_blocks_of(self._config(located(self.path)), self.states) + 1))
+
+    def blueprint(self) -> Blueprint:
+        """Return what the network is made of, with its head, without reading weights."""
+        config = self._config(located(self.path))
+        network = skeleton(config)
+        linear = linear_layers(network)
+        return Blueprint(
+            family=config.model_type,
+            reads=reads(config),
+            n_blocks=n_blocks_of(config, self.states),
+            linear=linear,
+            head=heads_of(network, linear),
+            quantized=quantized(config),
+            device=self._device(),
+            dtype=self.dtype,
+        )
+
+    def network_with_head(self, **options: Any) -> Any:
+        """Read the weights with the head that the checkpoint was saved with, on the CPU unless options say otherwise.
+
+        Parameters
+        ----------
+        **options
+            Of ``from_pretrained``, such as ``quantization_config`` or ``device_map``.
+        """
+        import torch
+
+        path = located(self.path)
+        kind = class_with_head(self._config(path))
+        return from_pretrained(kind, path, self.revision, **{"dtype": getattr(torch, self.dtype), **options}).eval()
+
+    def at(self, folder: Path) -> Transformer:
+        """Return the same options for a checkpoint in a folder, such as this one compressed."""
+        return replace(self, path=str(folder), revision=None, blocks=None)
 
     def _network(self, path: str, config: Any) -> Any:
         import torch

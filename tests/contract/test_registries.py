@@ -1,34 +1,48 @@
 """What every component owes, whoever wrote it."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
 
 import brainexp.experiment  # noqa: F401  registers all members
 from brainexp import interfaces
-from brainexp.registry import REGISTRIES
+from brainexp.registry import INNER_REGISTRIES, REGISTRIES
 from tests.conftest import CONF
 
-MEMBERS = [(group, name) for group, registry in REGISTRIES.items() for name in registry.names()]
-PROTOCOLS = {group: getattr(interfaces, group.capitalize()) for group in REGISTRIES}
+ALL = {**REGISTRIES, **INNER_REGISTRIES}
+MEMBERS = [(group, name) for group, registry in ALL.items() for name in registry.names()]
+PROTOCOLS = {group: getattr(interfaces, group.capitalize()) for group in ALL}
+
+
+def folder(group):
+    return Path(ALL[group].inside) / group
 
 
 def yaml_options(group, name):
-    options = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
-    return {key: "somewhere" if value == "???" else value for key, value in options.items() if key != "defaults"}
+    """Options of a YAML file, those of its inner components included."""
+    options = yaml.safe_load((CONF / folder(group) / f"{name}.yaml").read_text())
+    told = {key: "somewhere" if value == "???" else value for key, value in options.items() if key != "defaults"}
+    for default in options.get("defaults", []):
+        told |= (
+            {inner: yaml_options(inner, choice) for inner, choice in dict(default).items() if inner in INNER_REGISTRIES}
+            if isinstance(default, dict)
+            else {}
+        )
+    return told
 
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_yaml_lists_exactly_the_fields(group, name):
-    fields = {field.name for field in dataclasses.fields(REGISTRIES[group].member(name))}
+    fields = {field.name for field in dataclasses.fields(ALL[group].member(name))}
 
     assert yaml_options(group, name).keys() == fields | {"name"}
 
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_yaml_holds_the_defaults_of_the_class(group, name):
-    built = REGISTRIES[group].build(yaml_options(group, name))
+    built = ALL[group].build(yaml_options(group, name))
 
     for field in dataclasses.fields(built):
         if field.default is not dataclasses.MISSING:
@@ -37,7 +51,7 @@ def test_yaml_holds_the_defaults_of_the_class(group, name):
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_build_of_options_is_the_identity(group, name):
-    registry = REGISTRIES[group]
+    registry = ALL[group]
     built = registry.build(yaml_options(group, name))
 
     assert registry.build(registry.options(built)) == built
@@ -45,7 +59,7 @@ def test_build_of_options_is_the_identity(group, name):
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_components_are_frozen_documented_and_serve_their_protocol(group, name):
-    built = REGISTRIES[group].build(yaml_options(group, name))
+    built = ALL[group].build(yaml_options(group, name))
 
     assert type(built).__doc__
     told = " ".join(kind.__doc__ or "" for kind in type(built).__mro__)  # options in common are told of once
@@ -58,10 +72,8 @@ def test_components_are_frozen_documented_and_serve_their_protocol(group, name):
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_the_three_mirrors_agree(group, name):
-    package = CONF.parent / "brainexp" / group
-
-    assert (package / f"{name}.py").is_file()
-    assert (CONF.parent / "tests" / group / f"test_{name}.py").is_file()
+    assert (CONF.parent / "brainexp" / folder(group) / f"{name}.py").is_file()
+    assert (CONF.parent / "tests" / folder(group) / f"test_{name}.py").is_file()
 
 
 def test_plugins_come_by_entry_point(monkeypatch):
