@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BRAINEXP_DATA ?= ../shared/data
 export BRAINEXP_DATA
+# A test process per core, one thread each; a file's tests stay together, for they share what is slow to make.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: help run test test-all test-lowest lint format bench docs-images tiny-models clean
 
@@ -20,10 +22,10 @@ run: $(VENV)/.installed  ## run the embedded default, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m brainexp
 
 test: $(VENV)/.installed  ## run the tests that take minutes, without network
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-all: $(VENV)/.installed  ## run every test
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 test-lowest:  ## run the tests with the oldest versions that are allowed
 	$(PYTHON) -m venv .venv-lowest
