@@ -1,5 +1,5 @@
 """What makes a model smaller: one module per method."""
 
-from brainexp.compression import none
+from brainexp.compression import magnitude, none, sparsegpt, wanda
 
-__all__ = ["none"]
+__all__ = ["magnitude", "none", "sparsegpt", "wanda"]

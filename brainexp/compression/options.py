@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from brainexp.interfaces import Blueprint, Calibration, Claims, Model
@@ -35,6 +35,14 @@ class Compressing:
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         """Why this method cannot serve such a network."""
         yield from ()
+
+    def remarks(self, blueprint: Blueprint) -> tuple[str, ...]:
+        """Return what the user should know before it is done."""
+        return ()
+
+    def after(self, blueprint: Blueprint) -> Blueprint:
+        """Return what the network is made of when it is done, for the next step of a recipe."""
+        return replace(blueprint, quantized=COMPRESSIONS.name_of(self)) if self.claims(blueprint).bits else blueprint
 
     def blocks_left(self, n_blocks: int) -> int:
         """Return how many blocks remain: all."""
