@@ -1,5 +1,5 @@
 """What makes a model smaller: one module per method."""
 
-from brainexp.compression import magnitude, none, sparsegpt, wanda
+from brainexp.compression import layer_drop, low_rank, magnitude, none, recipe, sparsegpt, wanda
 
-__all__ = ["magnitude", "none", "sparsegpt", "wanda"]
+__all__ = ["layer_drop", "low_rank", "magnitude", "none", "recipe", "sparsegpt", "wanda"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from brainexp.interfaces import Blueprint, Calibration, Claims, Model
@@ -42,7 +42,7 @@ class Compressing:
 
     def after(self, blueprint: Blueprint) -> Blueprint:
         """Return what the network is made of when it is done, for the next step of a recipe."""
-        return replace(blueprint, quantized=COMPRESSIONS.name_of(self)) if self.claims(blueprint).bits else blueprint
+        return blueprint
 
     def blocks_left(self, n_blocks: int) -> int:
         """Return how many blocks remain: all."""

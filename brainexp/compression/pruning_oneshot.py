@@ -60,7 +60,9 @@ class OneShotPruning(Compressing):
             yield "llmcompressor cannot follow a network of two halves. Give compression=magnitude."
         if not chosen(blueprint, "attention"):
             yield f"a {blueprint.family} uses weights past its linear layers. Give compression=magnitude."
-        if not chosen(blueprint, "feed_forward"):  # llmcompressor unstacks the experts, and saves what cannot be read again
+        if not chosen(
+            blueprint, "feed_forward"
+        ):  # llmcompressor unstacks the experts, and saves what cannot be read again
             yield f"llmcompressor cannot save a {blueprint.family} with its experts. Give compression=magnitude."
         odd = [name for name in chosen(blueprint, self.modules) if blueprint.linear[name][1] % 4]
         if self.two_of_four and odd:
@@ -94,6 +96,7 @@ class OneShotPruning(Compressing):
 
     def compress(self, given: Uncompressed) -> Any:
         """Return the network with zeros in it, held as any other."""
+        os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")  # read when it is imported
         names = list(chosen(given.blueprint, self.modules))
         network = given.network()
         prune(network, self._modifier(names, [given.blueprint.linear[name] for name in names]), given)
@@ -114,7 +117,6 @@ def prune(network: Any, modifier: Any, given: Uncompressed) -> None:
     given : Uncompressed
         Its tokenizer and samples.
     """
-    os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")  # read when it is imported
     from compressed_tensors.offload import remove_dispatch
     from datasets import Dataset
     from llmcompressor import oneshot, reset_session
