@@ -42,6 +42,11 @@ class LayerDrop(Compressing):
         the calibration text (ShortGPT of Men et al. 2024, arXiv 2403.03853), or the last ones.
     calibration : Calibration or None
         The text, for ``block_influence``; left out for ``last``.
+
+    Notes
+    -----
+    The states of a model's last layer are those after its final norm, in the smaller model too, so its last layer is not
+    that of the same number in the whole one, even if all blocks below are the same.
     """
 
     n_blocks: int = 1

@@ -130,6 +130,8 @@ def _deed(step: Compression, blueprint: Blueprint) -> int:
 
 def _restore(network: Any, zeros: Mapping[str, Any]) -> None:
     """Set to zero what was zero before; where weights are packed already, their grid has kept it."""
+    if not zeros:
+        return
     from compressed_tensors.utils import align_module_device, update_offload_parameter
 
     for name, were_zero in zeros.items():

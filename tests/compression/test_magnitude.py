@@ -192,7 +192,9 @@ def test_untrained_models_are_not_for_pruning(tmp_path):
 
 def test_bits_are_those_of_what_is_left_and_of_the_mask():
     assert Magnitude(sparsity=0.5).bits_per_weight((64, 32), 16) == 0.5 * 16 + 1
-    assert Magnitude(sparsity=0.1).bits_per_weight((64, 32), 4) == pytest.approx(4)  # a mask would cost more than it saves
+    assert Magnitude(sparsity=0.1).bits_per_weight((64, 32), 4) == pytest.approx(
+        4
+    )  # a mask would cost more than it saves
     assert Magnitude(sparsity=0.25, criterion="structured_magnitude").bits_per_weight((64, 32), 16) == 12 + 1 / 32
 
 

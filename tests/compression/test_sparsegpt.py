@@ -85,7 +85,9 @@ def test_upstream_still_makes_one_zero_too_many_in_each_block(tmp_path):
     model, name = with_head("llama", tmp_path), "model.layers.0.self_attn.q_proj"
     network = model.network_with_head()
 
-    prune(network, SparseGPTModifier(sparsity=0.5, targets=[name]), uncompressed(model, SparseGPT(calibration=TEXT), []))
+    prune(
+        network, SparseGPTModifier(sparsity=0.5, targets=[name]), uncompressed(model, SparseGPT(calibration=TEXT), [])
+    )
 
     assert int((network.get_submodule(name).weight == 0).sum()) == 32 * 32 // 2 + 1
 

@@ -209,7 +209,9 @@ def test_fours_that_do_not_divide_the_inputs_are_refused(tmp_path):
     model = Transformer(path=str(tmp_path), device="cpu")
 
     assert Wanda().objection(model) is None
-    assert "down_proj has 66 inputs, no multiple of 4. Give two_of_four=false" in Wanda(two_of_four=True).objection(model)
+    assert "down_proj has 66 inputs, no multiple of 4. Give two_of_four=false" in Wanda(two_of_four=True).objection(
+        model
+    )
 
 
 def test_a_model_without_a_head_is_pruned_too(tmp_path):
@@ -229,7 +231,9 @@ def test_bits_are_those_of_what_is_left_and_of_the_mask():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_that_contradict_each_other_are_refused(name):
-    with pytest.raises(ConfigError, match="two_of_four makes half of the weights zero, so sparsity must be 0.5, got 0.7"):
+    with pytest.raises(
+        ConfigError, match="two_of_four makes half of the weights zero, so sparsity must be 0.5, got 0.7"
+    ):
         COMPRESSIONS.build({"name": name, "two_of_four": True, "sparsity": 0.7})
     with pytest.raises(ConfigError, match="sparsity must lie between 0 and 1, got 1.5"):
         COMPRESSIONS.build({"name": name, "sparsity": 1.5})
