@@ -18,7 +18,7 @@ def by_hand(weight, inputs, sparsity, damping, block_size):
     moments += damping * np.mean(np.diag(moments)) * np.eye(len(moments))
     upper = np.linalg.cholesky(np.linalg.inv(moments)).T
     left = weight.astype(np.float64).copy()
-    n_outputs, n_inputs = left.shape
+    n_inputs = left.shape[1]
     for start in range(0, n_inputs, block_size):
         stop = min(start + block_size, n_inputs)
         score = left[:, start:stop] ** 2 / np.diag(upper)[start:stop] ** 2

@@ -28,7 +28,7 @@ NAMES = ("wanda", "sparsegpt")
 
 def norms_of_inputs(network, names, samples):
     """Euclidean norm of each input of some layers over all tokens, in numpy, by name."""
-    squares = {name: 0.0 for name in names}
+    squares = dict.fromkeys(names, 0.0)
 
     def catch(name):
         def hook(_, args):
