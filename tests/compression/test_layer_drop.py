@@ -154,7 +154,7 @@ def test_some_block_must_be_left(tmp_path):
 def test_a_layer_that_will_not_be_there_cannot_be_asked_for(tmp_path):
     model = dataclasses.replace(without_head("llama", tmp_path), layers=(0, 2))
 
-    assert "1 blocks are left, but layer 2 is asked for" in LayerDrop(n_blocks=2).objection(model)
+    assert "layer 2 is asked for, but 1 blocks are left" in LayerDrop(n_blocks=2).objection(model)
     assert LayerDrop(n_blocks=1).objection(model) is None
 
 
