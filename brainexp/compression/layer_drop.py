@@ -69,7 +69,8 @@ class LayerDrop(Compressing):
         n_blocks = model.blueprint().n_blocks
         left = self.blocks_left(n_blocks)
         if left < wanted[-1] < n_blocks:
-            return f"compression 'layer_drop': layer {wanted[-1]} is asked for, but {left} blocks are left. Give model.layers=all."
+            title = f"compression {COMPRESSIONS.name_of(self)!r}"
+            return f"{title}: layer {wanted[-1]} is asked for, but {left} blocks are left. Give model.layers=all."
         return super().objection(model)
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
