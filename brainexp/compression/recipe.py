@@ -63,7 +63,7 @@ class Recipe(Compressing):
             title = f"compression 'recipe', step {number} ({COMPRESSIONS.name_of(step)})"
             why = step.objection(_Between(model, blueprint))
             if why is not None:
-                return f"{title}: {why}"
+                return f"compression 'recipe', step {number}: {why}"
             deed, modules = _deed(step, blueprint), step.claims(blueprint).modules
             if deed <= last:
                 return f"{title} {DEEDS[deed]}, which must not follow a step that {DEEDS[last]}. Change the order."

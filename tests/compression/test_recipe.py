@@ -138,8 +138,8 @@ def test_it_needs_text_if_a_step_does_and_gradients_flow_if_they_do_in_all(monke
         ((LowRank(rank=4, energy=None), Rounding()), r"step 1 \(low_rank\): a product of thin matrices that is rounded"),
         ((Magnitude(modules="attention"), Rounding()), "changes 21 layers, but the step before it 12.*same modules"),
         ((LayerDrop(n_blocks=1), LayerDrop(n_blocks=1)), "drops blocks, which must not follow a step that drops blocks"),
-        ((LayerDrop(n_blocks=3),), r"step 1 \(layer_drop\): compression 'layer_drop': n_blocks=3 of 3 would leave none"),
-        ((LayerDrop(), LowRank(rank=99, energy=None)), r"step 2 \(low_rank\): .*rank=99 saves nothing"),
+        ((LayerDrop(n_blocks=3),), r"'recipe', step 1: compression 'layer_drop': n_blocks=3 of 3 would leave none"),
+        ((LayerDrop(), LowRank(rank=99, energy=None)), r"'recipe', step 2: compression 'low_rank': rank=99 saves nothing"),
     ],
 )  # fmt: skip
 def test_steps_that_cannot_work_in_that_order_are_refused(steps, words, model):
