@@ -205,6 +205,8 @@ class Blueprint:
         Where the network would run, such as "cpu" or "cuda".
     dtype : str
         In which it computes, such as "bfloat16".
+    transposed : tuple of str
+        Those of ``linear`` whose weights are stored as inputs times outputs (GPT-2).
     """
 
     family: str
@@ -215,6 +217,7 @@ class Blueprint:
     quantized: str | None
     device: str
     dtype: str
+    transposed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

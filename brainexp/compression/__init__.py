@@ -1,5 +1,5 @@
 """What makes a model smaller: one module per method."""
 
-from brainexp.compression import none
+from brainexp.compression import awq, dynamic_int8, fp8, gptq, none, rtn, smoothquant
 
-__all__ = ["none"]
+__all__ = ["awq", "dynamic_int8", "fp8", "gptq", "none", "rtn", "smoothquant"]
