@@ -33,7 +33,7 @@ class DynamicInt8(Quantizing):
 
     def rounded(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Return the linear layers that are rounded."""
-        return scope.chosen(blueprint, self.modules)
+        return tuple(name for name in scope.chosen(blueprint, self.modules) if name not in blueprint.transposed)
 
     def bits_per_weight(self, shape: tuple[int, int], dense_bits: float) -> float:
         """Return eight bits and a row's share of its scale."""

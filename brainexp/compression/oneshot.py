@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,7 +19,7 @@ from brainexp.interfaces import Uncompressed
 NOT_WHAT_WAS_ASKED = ("Hessian inversion failed", "No finite loss", "No error metrics were collected", "NaN or inf")
 
 
-def oneshot(given: Uncompressed, recipe: Sequence[Any]) -> Any:
+def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
     """Run a recipe on a network.
 
     Blocks are done one after the other, each on what the changed ones before it put out, and on the first GPU where torch
@@ -29,7 +29,8 @@ def oneshot(given: Uncompressed, recipe: Sequence[Any]) -> Any:
     ----------
     given : Uncompressed
         The network is read here; its samples are read by recipes that need text, in their order.
-    recipe : sequence of llmcompressor.modifiers.Modifier
+    recipe : callable
+        Gives the modifiers of llm-compressor, which is imported only here, because it then decides what it logs.
 
     Returns
     -------
@@ -43,22 +44,23 @@ def oneshot(given: Uncompressed, recipe: Sequence[Any]) -> Any:
     """
     import torch
 
-    network = given.network()
-    _require_readable(network, given)
-    with _quiet() as warnings, _config_by_name(network), torch.random.fork_rng():
+    with _quiet() as warnings, torch.random.fork_rng():
         torch.manual_seed(0)
-        from llmcompressor import oneshot as run
+        network = given.network()
+        _require_readable(network, given)
+        with _config_by_name(network):
+            from llmcompressor import oneshot as run
 
-        run(
-            model=network,
-            processor=given.tokenizer,
-            recipe=list(recipe),
-            dataset=_dataset(given),
-            num_calibration_samples=max(len(given.samples), 1),
-            shuffle_calibration_samples=False,
-            max_seq_length=given.samples.shape[1] or None,
-            sequential_targets=_kinds_of_blocks(network, given.blueprint.n_blocks),
-        )
+            run(
+                model=network,
+                processor=given.tokenizer,
+                recipe=recipe(),
+                dataset=_dataset(given),
+                num_calibration_samples=max(len(given.samples), 1),
+                shuffle_calibration_samples=False,
+                max_seq_length=given.samples.shape[1] or None,
+                sequential_targets=_kinds_of_blocks(network, given.blueprint.n_blocks),
+            )
     for warning in warnings:
         if any(told in warning for told in NOT_WHAT_WAS_ASKED):
             raise ModelError(

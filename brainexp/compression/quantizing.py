@@ -37,7 +37,8 @@ class Quantizing(Compressing):
 
     def compress(self, given: Uncompressed) -> Any:
         """Return the network with rounded weights, which ``save_pretrained`` packs."""
-        return oneshot(given, self._recipe(given.blueprint, targets(self.rounded(given.blueprint))))
+        modules = targets(self.rounded(given.blueprint))
+        return oneshot(given, lambda: self._recipe(given.blueprint, modules))
 
     def _recipe(self, blueprint: Blueprint, modules: list[str]) -> list[Any]:
         """Return the modifiers of llm-compressor; `modules` are patterns of the layers' names."""
