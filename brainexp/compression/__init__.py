@@ -1,5 +1,33 @@
 """What makes a model smaller: one module per method."""
 
-from brainexp.compression import layer_drop, low_rank, magnitude, none, recipe, sparsegpt, wanda
+from brainexp.compression import (
+    awq,
+    dynamic_int8,
+    fp8,
+    gptq,
+    layer_drop,
+    low_rank,
+    magnitude,
+    none,
+    recipe,
+    rtn,
+    smoothquant,
+    sparsegpt,
+    wanda,
+)
 
-__all__ = ["layer_drop", "low_rank", "magnitude", "none", "recipe", "sparsegpt", "wanda"]
+__all__ = [
+    "awq",
+    "dynamic_int8",
+    "fp8",
+    "gptq",
+    "layer_drop",
+    "low_rank",
+    "magnitude",
+    "none",
+    "recipe",
+    "rtn",
+    "smoothquant",
+    "sparsegpt",
+    "wanda",
+]
