@@ -35,7 +35,7 @@ class Magnitude(Compressing):
 
     Notes
     -----
-    ``MagnitudePruningModifier`` of llmcompressor 0.14 is of no use here: in a one-shot run it changes nothing and says
+    ``MagnitudePruningModifier`` of llm-compressor 0.14 is of no use here: in a one-shot run it changes nothing and says
     nothing.
     """
 

@@ -16,7 +16,13 @@ from brainexp.errors import ModelError
 from brainexp.interfaces import Uncompressed
 
 #: Warnings of llm-compressor after which the method was another than the one that was asked for.
-NOT_WHAT_WAS_ASKED = ("Hessian inversion failed", "No finite loss", "No error metrics were collected", "NaN or inf")
+NOT_WHAT_WAS_ASKED = (
+    "Hessian inversion failed",
+    "Failed to invert hessian",
+    "No finite loss",
+    "No error metrics were collected",
+    "NaN or inf",
+)
 
 
 def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
@@ -65,7 +71,7 @@ def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
         if any(told in warning for told in NOT_WHAT_WAS_ASKED):
             raise ModelError(
                 f"llm-compressor could not do what was asked: {warning} Give more text (compression.calibration.samples) "
-                "or, for gptq, a larger compression.damping."
+                "or, for gptq and sparsegpt, a larger compression.damping."
             )
     return network
 

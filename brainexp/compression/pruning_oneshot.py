@@ -1,14 +1,15 @@
-"""What the pruning methods of llmcompressor share: they look at calibration text, block after block."""
+"""What the pruning methods of llm-compressor share: they look at calibration text, block after block."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from brainexp.compression.calibration.grammar import GrammarText
+from brainexp.compression.oneshot import oneshot
 from brainexp.compression.options import Compressing
 from brainexp.compression.scope import chosen, objection
 from brainexp.errors import ConfigError, ModelError
@@ -33,7 +34,7 @@ class OneShotPruning(Compressing):
 
     Notes
     -----
-    llmcompressor's ``sparsity_profile="owl"`` (a share per layer) is not offered: in 0.14 it ends with "Cannot invoke event
+    llm-compressor's ``sparsity_profile="owl"`` (a share per layer) is not offered: in 0.14 it ends with "Cannot invoke event
     before initializing".
     """
 
@@ -53,17 +54,19 @@ class OneShotPruning(Compressing):
             )
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
+        if importlib.util.find_spec("llmcompressor") is None:
+            yield "it needs llm-compressor, which is not installed. Install it: pip install brainexp[compress]"
         yield from filter(None, [objection(blueprint, self.modules)])
         if blueprint.transposed:
-            yield f"llmcompressor does not know the linear layers of a {blueprint.family}. Give compression=magnitude."
+            yield f"llm-compressor does not know the linear layers of a {blueprint.family}. Give compression=magnitude."
         if blueprint.reads == "encoder-decoder":
-            yield "llmcompressor cannot follow a network of two halves. Give compression=magnitude."
+            yield "llm-compressor cannot follow a network of two halves. Give compression=magnitude."
         if not chosen(blueprint, "attention"):
             yield f"a {blueprint.family} uses weights past its linear layers. Give compression=magnitude."
         if not chosen(
             blueprint, "feed_forward"
-        ):  # llmcompressor unstacks the experts, and saves what cannot be read again
-            yield f"llmcompressor cannot save a {blueprint.family} with its experts. Give compression=magnitude."
+        ):  # llm-compressor unstacks the experts, and saves what cannot be read again
+            yield f"llm-compressor cannot save a {blueprint.family} with its experts. Give compression=magnitude."
         odd = [name for name in chosen(blueprint, self.modules) if blueprint.linear[name][1] % 4]
         if self.two_of_four and odd:
             yield f"{odd[0]} has {blueprint.linear[odd[0]][1]} inputs, no multiple of 4. Give two_of_four=false."
@@ -96,41 +99,28 @@ class OneShotPruning(Compressing):
 
     def compress(self, given: Uncompressed) -> Any:
         """Return the network with zeros in it, held as any other."""
-        os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")  # read when it is imported
         names = list(chosen(given.blueprint, self.modules))
-        network = given.network()
-        prune(network, self._modifier(names, [given.blueprint.linear[name] for name in names]), given)
+        shapes = [given.blueprint.linear[name] for name in names]
+        network = pruned(given, lambda: self._modifier(names, shapes))
         whole = [name for name in names if not (network.get_submodule(name).weight == 0).any()]
         if whole:
             raise ModelError(f"compression {COMPRESSIONS.name_of(self)!r} left {whole[0]} as it was.")
         return network
 
 
-def prune(network: Any, modifier: Any, given: Uncompressed) -> None:
-    """Let llmcompressor change a network, block after block, and give it back as transformers had made it.
+def pruned(given: Uncompressed, modifier: Callable[[], Any]) -> Any:
+    """Return a network that llm-compressor has changed, otherwise as transformers had made it.
 
     Parameters
     ----------
-    network : transformers.PreTrainedModel
-        Changed in place.
-    modifier : llmcompressor.modifiers.Modifier
     given : Uncompressed
-        Its tokenizer and samples.
+        With samples.
+    modifier : callable
+        Gives the modifier of llm-compressor.
     """
+    network = oneshot(given, lambda: [modifier()])
     from compressed_tensors.offload import remove_dispatch
-    from datasets import Dataset
-    from llmcompressor import oneshot, reset_session
 
-    seen = {"input_ids": given.samples.tolist(), "attention_mask": [[1] * given.samples.shape[1]] * len(given.samples)}
-    oneshot(
-        model=network,
-        recipe=modifier,
-        dataset=Dataset.from_dict(seen),
-        processor=given.tokenizer,
-        num_calibration_samples=len(given.samples),
-        max_seq_length=given.samples.shape[1],
-        shuffle_calibration_samples=False,
-    )
-    reset_session()
     remove_dispatch(network)
     del network.save_pretrained  # theirs is for quantized weights
+    return network

@@ -51,7 +51,7 @@ class SparseGPT(OneShotPruning):
             yield n_outputs * min(self.block_size, n_inputs - start)
 
     def _share(self, shape: tuple[int, int]) -> float:
-        """What to ask for: half a weight less in a block, because llmcompressor 0.14 makes one zero too many in each."""
+        """What to ask for: half a weight less in a block, because llm-compressor 0.14 makes one zero too many in each."""
         return max(self.sparsity - 0.5 / max(self._blocks(shape)), 0.0)
 
     def _modifier(self, names: list[str], shapes: list[tuple[int, int]]) -> Any:

@@ -7,17 +7,20 @@ import torch
 
 from brainexp.compressed import uncompressed
 from brainexp.compression.calibration.grammar import GrammarText
+from brainexp.compression.gptq import Gptq
 from brainexp.compression.layer_drop import LayerDrop
 from brainexp.compression.low_rank import LowRank
 from brainexp.compression.magnitude import Magnitude
 from brainexp.compression.options import Compressing
 from brainexp.compression.recipe import Recipe
+from brainexp.compression.rtn import RoundToNearest
 from brainexp.compression.scope import chosen
 from brainexp.compression.sparsegpt import SparseGPT
 from brainexp.compression.wanda import Wanda
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Claims
 from brainexp.registry import COMPRESSIONS
+from tests.compression import quantized
 from tests.compression.networks import saved, unchanged, weights, with_head, zeros
 
 TEXT = GrammarText(samples=4, tokens=30)
@@ -77,6 +80,51 @@ def test_zeros_survive_rounding_and_both_claims_hold(prune, reload, model, tmp_p
         assert (rows[alone[f"{name}.weight"] == 0] == 0).all()
     assert unchanged(weights(model), after, but=claims.modules)
     assert recipe.objection(model) is None
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+@pytest.mark.parametrize(
+    ("prune", "quantize"),
+    [
+        (Wanda(calibration=TEXT), RoundToNearest(group_size=16)),
+        (Wanda(calibration=TEXT, two_of_four=True), RoundToNearest(group_size=16, symmetric=False)),
+        (SparseGPT(calibration=TEXT), Gptq(group_size=16, calibration=TEXT)),
+    ],
+    ids=["wanda+rtn", "two_of_four+asymmetric", "sparsegpt+gptq"],
+)
+def test_a_pruned_and_quantized_checkpoint_is_both(prune, quantize, family, tmp_path):
+    model = with_head(family, tmp_path / "whole")
+    recipe = Recipe(steps=(prune, quantize))
+    assert recipe.objection(model) is None
+    mask = {
+        name: weight == 0
+        for name, weight in quantized.saved_weights(prune, model, tmp_path / "pruned").items()
+        if any(module.endswith(name) for module in recipe.claims(model.blueprint()).modules)
+    }
+
+    after = quantized.saved_weights(recipe, model, tmp_path / "small")
+
+    assert len(mask) == len(recipe.claims(model.blueprint()).modules)
+    for name, was_zero in mask.items():
+        assert was_zero.mean() == 0.5
+        assert (after[name][was_zero] == 0).all(), name
+        assert quantized.most_values(after[name], 16) <= 16
+        assert not prune.two_of_four or ((after[name].reshape(-1, 4) != 0).sum(axis=1) <= 2).all()
+    # bits of a number and of a sixteenth of its float32 scale (and zero point), half of them kept, and a mask
+    of_group = 4 + (32 if quantize.symmetric else 32 + 4) / 16
+    assert recipe.bits_per_weight((64, 32), 32) == 0.5 * of_group + 1
+
+
+def test_gptq_alone_would_fill_zeros(tmp_path):
+    """The day this fails, zeros need not be restored."""
+    model = with_head("llama", tmp_path / "whole")
+    prune, quantize = SparseGPT(calibration=TEXT), Gptq(group_size=16, calibration=TEXT)
+    name = "layers.1.mlp.up_proj"
+
+    small = quantized.saved(quantized.compressed(prune, model), tmp_path / "pruned", model)
+
+    was_zero = quantized.weights(small)[name] == 0
+    assert (quantized.saved_weights(quantize, small, tmp_path / "filled")[name][was_zero] != 0).any()
 
 
 def test_what_a_step_leaves_is_what_the_next_one_gets(model, tmp_path):

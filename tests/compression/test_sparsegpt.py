@@ -80,14 +80,12 @@ def test_upstream_still_makes_one_zero_too_many_in_each_block(tmp_path):
     """The day this fails, sparsity can be asked for as it is."""
     from llmcompressor.modifiers.pruning import SparseGPTModifier
 
-    from brainexp.compression.pruning_oneshot import prune
+    from brainexp.compression.pruning_oneshot import pruned
 
     model, name = with_head("llama", tmp_path), "model.layers.0.self_attn.q_proj"
-    network = model.network_with_head()
+    given = uncompressed(model, SparseGPT(calibration=TEXT), [])
 
-    prune(
-        network, SparseGPTModifier(sparsity=0.5, targets=[name]), uncompressed(model, SparseGPT(calibration=TEXT), [])
-    )
+    network = pruned(given, lambda: SparseGPTModifier(sparsity=0.5, targets=[name]))
 
     assert int((network.get_submodule(name).weight == 0).sum()) == 32 * 32 // 2 + 1
 

@@ -186,13 +186,13 @@ def test_mamba_would_indeed_be_left_half_as_it_was(tmp_path):
     """The day this fails, Mamba need not be refused any more."""
     from llmcompressor.modifiers.pruning import WandaPruningModifier
 
-    from brainexp.compression.pruning_oneshot import prune
+    from brainexp.compression.pruning_oneshot import pruned
 
     model = with_head("mamba", tmp_path)
-    network = model.network_with_head()
     names = [name for name in model.blueprint().linear if name.endswith(("dt_proj", "x_proj"))]
 
-    prune(network, WandaPruningModifier(sparsity=0.5, targets=names), uncompressed(model, Wanda(calibration=TEXT), []))
+    given = uncompressed(model, Wanda(calibration=TEXT), [])
+    network = pruned(given, lambda: WandaPruningModifier(sparsity=0.5, targets=names))
 
     has_zeros = {name.split(".")[-1]: bool((network.get_submodule(name).weight == 0).any()) for name in names}
     assert has_zeros == {"x_proj": True, "dt_proj": False}
