@@ -12,7 +12,7 @@ from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.options import Compressing
 from brainexp.containers import FloatArray
 from brainexp.errors import ConfigError
-from brainexp.interfaces import Blueprint, Calibration, Model, Uncompressed
+from brainexp.interfaces import Blueprint, Calibration, Uncompressed
 from brainexp.registry import COMPRESSIONS
 
 #: Where the blocks are in the part of a network that gives features, by transformers' name of the family. In all of them
@@ -62,16 +62,6 @@ class LayerDrop(Compressing):
             raise ConfigError(
                 "compression 'layer_drop': by=block_influence needs a calibration, such as {name: grammar}"
             )
-
-    def objection(self, model: Model) -> str | None:
-        """Return why blocks cannot be left out of the model, or None."""
-        wanted = model.layer_numbers()
-        n_blocks = model.blueprint().n_blocks
-        left = self.blocks_left(n_blocks)
-        if left < wanted[-1] < n_blocks:
-            title = f"compression {COMPRESSIONS.name_of(self)!r}"
-            return f"{title}: layer {wanted[-1]} is asked for, but {left} blocks are left. Give model.layers=all."
-        return super().objection(model)
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         if blueprint.family not in BLOCKS:

@@ -60,7 +60,7 @@ def test_the_first_block_is_as_the_paper_has_it(block_size, tmp_path):
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * np.abs(was).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("sparsity", [0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("sparsity", [0.1, 0.5])
 @pytest.mark.parametrize("block_size", [128, 24])
 def test_the_share_is_exact_in_every_layer(sparsity, block_size, tmp_path):
     model, method = (
