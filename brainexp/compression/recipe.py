@@ -94,6 +94,12 @@ class Recipe(Compressing):
             n_blocks = step.blocks_left(n_blocks)
         return n_blocks
 
+    def after(self, blueprint: Blueprint) -> Blueprint:
+        """Return what the network is made of after all steps."""
+        for step in self.steps:
+            blueprint = step.after(blueprint)
+        return blueprint
+
     def claims(self, blueprint: Blueprint) -> Claims:
         """Return what will be true of the weights: all that the steps claim, together."""
         told: dict[str, Any] = {}

@@ -146,6 +146,7 @@ def test_after_blocks_are_dropped_claims_are_of_those_that_are_left(model, tmp_p
     assert claims.modules == tuple(f"model.layers.0.self_attn.{one}_proj" for one in "qkvo")
     assert zeros(small, claims.modules) == (768, 3072)
     assert recipe.blocks_left(3) == small.blueprint().n_blocks == 1
+    assert recipe.after(model.blueprint()) == small.blueprint()
     assert small.network_with_head().config.kept_blocks == [0]
 
 
