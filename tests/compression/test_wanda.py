@@ -153,7 +153,7 @@ def test_precision_and_tied_embeddings_stay(method, tmp_path):
 
 
 def test_on_trained_models_text_helps_to_choose(tmp_path):
-    model, text = Transformer(path=f"{TINY}/m", device="cpu"), GrammarText(samples=32, tokens=128)
+    model, text = Transformer(path=f"{TINY}/s", device="cpu"), GrammarText(samples=32, tokens=128)
     unread = uncompressed(model, Wanda(calibration=GrammarText(samples=16, tokens=256, seed=7)), []).samples
     whole = perplexity(model, unread)
 
@@ -162,7 +162,7 @@ def test_on_trained_models_text_helps_to_choose(tmp_path):
         for method in (Magnitude(), Wanda(calibration=text), SparseGPT(calibration=text))
     }
 
-    assert whole < found["sparsegpt"] < found["wanda"] < found["magnitude"]
+    assert whole < 0.95 * found["sparsegpt"] < 0.95**2 * found["wanda"] < 0.95**3 * found["magnitude"]
 
 
 @pytest.mark.parametrize(
