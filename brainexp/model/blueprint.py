@@ -34,16 +34,26 @@ def skeleton(config: Any) -> Any:
 def linear_layers(network: Any) -> dict[str, tuple[int, int]]:
     """Outputs and inputs of every linear layer, by name."""
     import torch
+    from transformers.pytorch_utils import Conv1D
 
-    return {
-        name: (module.out_features, module.in_features)
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
+    found = {}
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            found[name] = (module.out_features, module.in_features)
+        elif isinstance(module, Conv1D):
+            found[name] = (module.nf, module.nx)
+    return found
+
+
+def transposed(network: Any) -> tuple[str, ...]:
+    """Return which linear layers hold their weights as inputs times outputs: those of GPT-2 and its kin."""
+    from transformers.pytorch_utils import Conv1D
+
+    return tuple(name for name, module in network.named_modules() if isinstance(module, Conv1D))
 
 
 def heads_of(network: Any, linear: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
-    """Return which of the linear layers are not in the part that gives features.
+    """Return which of the linear layers no feature depends on: the head, and the pooler of BERT and its kin.
 
     Parameters
     ----------
@@ -52,9 +62,13 @@ def heads_of(network: Any, linear: Mapping[str, tuple[int, int]]) -> tuple[str, 
         From `linear_layers`.
     """
     base = getattr(network, "base_model_prefix", "")
-    if not base or getattr(network, base, None) is None:
-        return ()
-    return tuple(name for name in linear if not name.startswith(f"{base}."))
+    inside = f"{base}." if base and getattr(network, base, None) is not None else ""
+    words = network.get_output_embeddings()  # T5's lies beside its halves, which have no common base
+    return tuple(
+        name
+        for name in linear
+        if not name.startswith(inside) or "pooler" in name.split(".") or network.get_submodule(name) is words
+    )
 
 
 def reads(config: Any) -> Literal["causal", "bidirectional", "encoder-decoder"]:

@@ -16,7 +16,7 @@ from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
-from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton
+from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton, transposed
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
@@ -247,6 +247,7 @@ class Transformer:
             quantized=quantized(config),
             device=self._device(),
             dtype=self.dtype,
+            transposed=transposed(network),
         )
 
     def network_with_head(self, **options: Any) -> Any:
