@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,7 +20,11 @@ from brainexp.interfaces import Uncompressed
 NOT_WHAT_WAS_ASKED = ("Hessian inversion failed", "No finite loss", "No error metrics were collected", "NaN or inf")
 
 
-def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
+def oneshot(
+    given: Uncompressed,
+    recipe: Callable[[], list[Any]],
+    around: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Any:
     """Run a recipe on a network.
 
     Blocks are done one after the other, each on what the changed ones before it put out, and on the first GPU where torch
@@ -31,6 +36,8 @@ def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
         The network is read here; its samples are read by recipes that need text, in their order.
     recipe : callable
         Gives the modifiers of llm-compressor, which is imported only here, because it then decides what it logs.
+    around : callable
+        Gives a context in which they are run.
 
     Returns
     -------
@@ -48,7 +55,7 @@ def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
         torch.manual_seed(0)
         network = given.network()
         _require_readable(network, given)
-        with _config_by_name(network):
+        with _config_by_name(network), _session(), around():
             from llmcompressor import oneshot as run
 
             run(
@@ -134,6 +141,18 @@ def _config_by_name(network: Any) -> Iterator[None]:
             yield
         finally:
             network.config.name_or_path = ""
+
+
+@contextlib.contextmanager
+def _session() -> Iterator[None]:
+    """Let nothing of a run that failed reach into the next; of one that did not, saving needs the recipe."""
+    import llmcompressor
+
+    try:
+        yield
+    except BaseException:
+        llmcompressor.reset_session()
+        raise
 
 
 @contextlib.contextmanager

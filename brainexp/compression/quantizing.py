@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -38,7 +39,12 @@ class Quantizing(Compressing):
     def compress(self, given: Uncompressed) -> Any:
         """Return the network with rounded weights, which ``save_pretrained`` packs."""
         modules = targets(self.rounded(given.blueprint))
-        return oneshot(given, lambda: self._recipe(given.blueprint, modules))
+        return oneshot(given, lambda: self._recipe(given.blueprint, modules), self._around)
+
+    @staticmethod
+    def _around() -> AbstractContextManager[None]:
+        """Return a context in which llm-compressor is run."""
+        return nullcontext()
 
     def _recipe(self, blueprint: Blueprint, modules: list[str]) -> list[Any]:
         """Return the modifiers of llm-compressor; `modules` are patterns of the layers' names."""

@@ -5,7 +5,17 @@ import pytest
 
 from brainexp.compression.rtn import RoundToNearest
 from brainexp.errors import ConfigError
-from tests.compression.quantized import compressed, error, most_values, saved, saved_weights, states, tiny, tokens, weights
+from tests.compression.quantized import (
+    compressed,
+    error,
+    most_values,
+    saved,
+    saved_weights,
+    states,
+    tiny,
+    tokens,
+    weights,
+)
 
 ONE = np.float32(1)
 
