@@ -18,7 +18,7 @@ from brainexp.interfaces import Blueprint, Calibration, Claims, Uncompressed
 #: Families whose blocks read the weights of linear layers themselves, past the rounding.
 PAST_LINEAR = ("mamba", "mamba2", "falcon_mamba", "jamba", "bamba", "zamba", "zamba2")
 #: Families whose own initialisation stumbles over packed weights when transformers (5.15 to 5.17) reads them again.
-NOT_PACKED = ("modernbert", "modernbert-decoder")
+NOT_PACKED = ("longt5", "modernbert", "modernbert-decoder", "mt5", "t5", "umt5")
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Quantizing(Compressing):
             yield "it needs llm-compressor, which is not installed. Install it: pip install brainexp[compress]"
         if blueprint.reads == "table":
             yield "a table of word vectors has no layers to round. Give compression=none."
-        if blueprint.reads == "encoder-decoder":
+        if blueprint.reads == "encoder-decoder" and self.calibration is not None:
             yield (
-                f"a {blueprint.family} is an encoder–decoder, of which one half is read; compressed-tensors unpacks weights "
-                "only when the whole is. Give compression=bnb_int8, bnb_nf4 or magnitude."
+                f"llm-compressor cannot run a text through a {blueprint.family}, an encoder–decoder. Give compression=rtn, "
+                "dynamic_int8 or fp8, which need none."
             )
         if blueprint.family in PAST_LINEAR:
             yield (
@@ -70,8 +70,7 @@ class Quantizing(Compressing):
                 f"a {blueprint.family} has no linear layer that it could round (those of GPT-2 are Conv1D, another kind). "
                 "Give compression=bnb_int8 or bnb_nf4, which round those too, or another model."
             )
-        of = set(scope.parts(blueprint).values())
-        if "attention" in of and "feed_forward" not in of and blueprint.family not in PAST_LINEAR:
+        if _lacks_experts(blueprint):
             yield (
                 f"the experts of a {blueprint.family} are one tensor per block; llm-compressor takes them apart, and "
                 "transformers does not find them again in what it saves. Give a model without experts."
@@ -81,6 +80,13 @@ class Quantizing(Compressing):
                 f"transformers cannot read packed weights of a {blueprint.family} again. Give compression=dynamic_int8 or "
                 "fp8, whose weights have eight bits, or bnb_nf4."
             )
+
+
+def _lacks_experts(blueprint: Blueprint) -> bool:
+    """Whether blocks have linear layers for attention, and beside them at most routers."""
+    left = {name for name, part in scope.parts(blueprint).items() if part not in ("attention", "head")}
+    has_attention = bool(scope.chosen(blueprint, "attention"))
+    return has_attention and all(name.split(".")[-1] in scope.ROUTERS for name in left)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What tests of quantizations share: a model compressed, saved and read again, its weights and its states."""
 
 import os
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -33,9 +32,7 @@ def compressed(method, model):
 
 def saved(network, folder, model):
     """Save it with its tokenizer; the same model, there."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules")
-        network.save_pretrained(folder, save_compressed=True)
+    network.save_pretrained(folder, save_compressed=True)
     model.tokenizer().save_pretrained(folder)
     return model.at(folder)
 
