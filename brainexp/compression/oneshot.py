@@ -56,6 +56,7 @@ def oneshot(
         network = given.network()
         _require_readable(network, given)
         with _config_by_name(network), _session(), around():
+            from compressed_tensors.offload import remove_dispatch
             from llmcompressor import oneshot as run
 
             run(
@@ -68,11 +69,12 @@ def oneshot(
                 max_seq_length=given.samples.shape[1] or None,
                 sequential_targets=_kinds_of_blocks(network, given.blueprint.n_blocks),
             )
+            remove_dispatch(network)
     for warning in warnings:
         if any(told in warning for told in NOT_WHAT_WAS_ASKED):
             raise ModelError(
                 f"llm-compressor could not do what was asked: {warning} Give more text (compression.calibration.samples) "
-                "or, for gptq, a larger compression.damping."
+                "another model.dtype or, for gptq, a larger compression.damping."
             )
     return network
 

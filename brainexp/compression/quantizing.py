@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -182,8 +183,8 @@ def integers(
     return {"group_0": QuantizationScheme(targets=modules, weights=weights, input_activations=inputs)}
 
 
-def too_little_text(text: Calibration, blueprint: Blueprint, modules: tuple[str, ...]) -> Iterator[str]:
-    """Say that the calibration has fewer tokens than a layer has inputs, if so."""
+def without_gptq(text: Calibration, blueprint: Blueprint, modules: tuple[str, ...]) -> Iterator[str]:
+    """Say why GPTQ would fail: fewer tokens than a layer has inputs, or a switch on which llm-compressor stumbles."""
     n_tokens = text.samples * text.tokens
     widest = max(modules, key=lambda name: blueprint.linear[name][1], default=None)
     if widest is not None and n_tokens < blueprint.linear[widest][1]:
@@ -193,3 +194,5 @@ def too_little_text(text: Calibration, blueprint: Blueprint, modules: tuple[str,
             f"({n_inputs:,}), so it says nothing of some. Give compression.calibration.samples={-(-n_inputs // text.tokens)} "
             "or more."
         )
+    if os.environ.get("LLM_COMPRESSOR_LOG_DISABLED", "").lower() == "true":
+        yield "with LLM_COMPRESSOR_LOG_DISABLED=true llm-compressor fails (Level 'METRIC' does not exist). Unset it."

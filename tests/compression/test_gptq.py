@@ -6,6 +6,7 @@ import pytest
 from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.gptq import Gptq
 from brainexp.compression.rtn import RoundToNearest
+from brainexp.compression.smoothquant import SmoothQuant
 from brainexp.errors import ConfigError
 from brainexp.registry import COMPRESSIONS
 from tests.compression.quantized import TEXT, compressed, error, inputs, messages, saved_weights, tiny, tokens, weights
@@ -152,6 +153,8 @@ def test_it_says_that_the_library_fails_without_its_log(monkeypatch):
     monkeypatch.setenv("LLM_COMPRESSOR_LOG_DISABLED", "true")
 
     assert "Level 'METRIC' does not exist" in Gptq(group_size=32).objection(tiny("xs"))
+    assert "Level 'METRIC' does not exist" in SmoothQuant(then="gptq").objection(tiny("xs"))
+    assert SmoothQuant().objection(tiny("xs")) is None
 
 
 def test_the_network_is_left_on_the_cpu():
