@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.quantizing import Integers
 from brainexp.compression.workarounds.llmcompressor_pin_memory import without_pinned_memory
 from brainexp.errors import ConfigError
-from brainexp.interfaces import Blueprint, Calibration, Uncompressed
+from brainexp.interfaces import Blueprint, Calibration
 from brainexp.registry import COMPRESSIONS
 
 #: Which layer feeds which, by family: the name under which llm-compressor keeps it. It takes Llama's for families that it
@@ -72,10 +73,10 @@ class Awq(Integers):
                 f"{', '.join(sorted(MAPPINGS))}. Give compression=gptq, or rtn with compression.symmetric=false."
             )
 
-    def compress(self, given: Uncompressed) -> Any:
-        """Return the network with rounded weights, which ``save_pretrained`` packs."""
-        with without_pinned_memory():
-            return super().compress(given)
+    @staticmethod
+    def _around() -> AbstractContextManager[None]:
+        """Return a context in which it runs without a GPU."""
+        return without_pinned_memory()
 
     def _recipe(self, blueprint: Blueprint, modules: list[str]) -> list[Any]:
         from llmcompressor.modifiers.quantization import QuantizationModifier

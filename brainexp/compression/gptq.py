@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from brainexp.compression.calibration.grammar import GrammarText
-from brainexp.compression.quantizing import Integers, too_little_text
+from brainexp.compression.quantizing import Integers, without_gptq
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Blueprint, Calibration
 from brainexp.registry import COMPRESSIONS
@@ -49,9 +48,7 @@ class Gptq(Integers):
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         yield from super()._objections(blueprint)
-        yield from too_little_text(self.calibration, blueprint, self.rounded(blueprint))
-        if os.environ.get("LLM_COMPRESSOR_LOG_DISABLED", "").lower() == "true":
-            yield "with LLM_COMPRESSOR_LOG_DISABLED=true llm-compressor fails (Level 'METRIC' does not exist). Unset it."
+        yield from without_gptq(self.calibration, blueprint, self.rounded(blueprint))
 
     def _recipe(self, blueprint: Blueprint, modules: list[str]) -> list[Any]:
         from llmcompressor.modifiers.gptq import GPTQModifier

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,7 +26,11 @@ NOT_WHAT_WAS_ASKED = (
 )
 
 
-def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
+def oneshot(
+    given: Uncompressed,
+    recipe: Callable[[], list[Any]],
+    around: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Any:
     """Run a recipe on a network.
 
     Blocks are done one after the other, each on what the changed ones before it put out, and on the first GPU where torch
@@ -37,6 +42,8 @@ def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
         The network is read here; its samples are read by recipes that need text, in their order.
     recipe : callable
         Gives the modifiers of llm-compressor, which is imported only here, because it then decides what it logs.
+    around : callable
+        Gives a context in which they are run.
 
     Returns
     -------
@@ -54,7 +61,8 @@ def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
         torch.manual_seed(0)
         network = given.network()
         _require_readable(network, given)
-        with _config_by_name(network):
+        with _config_by_name(network), _session(), around():
+            from compressed_tensors.offload import remove_dispatch
             from llmcompressor import oneshot as run
 
             run(
@@ -67,11 +75,12 @@ def oneshot(given: Uncompressed, recipe: Callable[[], list[Any]]) -> Any:
                 max_seq_length=given.samples.shape[1] or None,
                 sequential_targets=_kinds_of_blocks(network, given.blueprint.n_blocks),
             )
+            remove_dispatch(network)
     for warning in warnings:
         if any(told in warning for told in NOT_WHAT_WAS_ASKED):
             raise ModelError(
                 f"llm-compressor could not do what was asked: {warning} Give more text (compression.calibration.samples) "
-                "or, for gptq and sparsegpt, a larger compression.damping."
+                "another model.dtype or, for gptq and sparsegpt, a larger compression.damping."
             )
     return network
 
@@ -140,6 +149,18 @@ def _config_by_name(network: Any) -> Iterator[None]:
             yield
         finally:
             network.config.name_or_path = ""
+
+
+@contextlib.contextmanager
+def _session() -> Iterator[None]:
+    """Let nothing of a run that failed reach into the next; of one that did not, saving needs the recipe."""
+    import llmcompressor
+
+    try:
+        yield
+    except BaseException:
+        llmcompressor.reset_session()
+        raise
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +19,7 @@ from brainexp.interfaces import Blueprint, Calibration, Claims, Uncompressed
 #: Families whose blocks read the weights of linear layers themselves, past the rounding.
 PAST_LINEAR = ("mamba", "mamba2", "falcon_mamba", "jamba", "bamba", "zamba", "zamba2")
 #: Families whose own initialisation stumbles over packed weights when transformers (5.15 to 5.17) reads them again.
-NOT_PACKED = ("modernbert", "modernbert-decoder")
+NOT_PACKED = ("longt5", "modernbert", "modernbert-decoder", "mt5", "t5", "umt5")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,12 @@ class Quantizing(Compressing):
     def compress(self, given: Uncompressed) -> Any:
         """Return the network with rounded weights, which ``save_pretrained`` packs."""
         modules = targets(self.rounded(given.blueprint))
-        return oneshot(given, lambda: self._recipe(given.blueprint, modules))
+        return oneshot(given, lambda: self._recipe(given.blueprint, modules), self._around)
+
+    @staticmethod
+    def _around() -> AbstractContextManager[None]:
+        """Return a context in which llm-compressor is run."""
+        return nullcontext()
 
     def _recipe(self, blueprint: Blueprint, modules: list[str]) -> list[Any]:
         """Return the modifiers of llm-compressor; `modules` are patterns of the layers' names."""
@@ -49,10 +56,10 @@ class Quantizing(Compressing):
             yield "it needs llm-compressor, which is not installed. Install it: pip install brainexp[compress]"
         if blueprint.reads == "table":
             yield "a table of word vectors has no layers to round. Give compression=none."
-        if blueprint.reads == "encoder-decoder":
+        if blueprint.reads == "encoder-decoder" and self.calibration is not None:
             yield (
-                f"a {blueprint.family} is an encoder–decoder, of which one half is read; compressed-tensors unpacks weights "
-                "only when the whole is. Give compression=bnb_int8, bnb_nf4 or magnitude."
+                f"llm-compressor cannot run a text through a {blueprint.family}, an encoder–decoder. Give compression=rtn, "
+                "dynamic_int8 or fp8, which need none."
             )
         if blueprint.family in PAST_LINEAR:
             yield (
@@ -64,8 +71,7 @@ class Quantizing(Compressing):
                 f"a {blueprint.family} has no linear layer that it could round (those of GPT-2 are Conv1D, another kind). "
                 "Give compression=bnb_int8 or bnb_nf4, which round those too, or another model."
             )
-        of = set(scope.parts(blueprint).values())
-        if "attention" in of and "feed_forward" not in of and blueprint.family not in PAST_LINEAR:
+        if _lacks_experts(blueprint):
             yield (
                 f"the experts of a {blueprint.family} are one tensor per block; llm-compressor takes them apart, and "
                 "transformers does not find them again in what it saves. Give a model without experts."
@@ -75,6 +81,13 @@ class Quantizing(Compressing):
                 f"transformers cannot read packed weights of a {blueprint.family} again. Give compression=dynamic_int8 or "
                 "fp8, whose weights have eight bits, or bnb_nf4."
             )
+
+
+def _lacks_experts(blueprint: Blueprint) -> bool:
+    """Whether blocks have linear layers for attention, and beside them at most routers."""
+    left = {name for name, part in scope.parts(blueprint).items() if part not in ("attention", "head")}
+    has_attention = bool(scope.chosen(blueprint, "attention"))
+    return has_attention and all(name.split(".")[-1] in scope.ROUTERS for name in left)
 
 
 @dataclass(frozen=True)
@@ -170,8 +183,8 @@ def integers(
     return {"group_0": QuantizationScheme(targets=modules, weights=weights, input_activations=inputs)}
 
 
-def too_little_text(text: Calibration, blueprint: Blueprint, modules: tuple[str, ...]) -> Iterator[str]:
-    """Say that the calibration has fewer tokens than a layer has inputs, if so."""
+def without_gptq(text: Calibration, blueprint: Blueprint, modules: tuple[str, ...]) -> Iterator[str]:
+    """Say why GPTQ would fail: fewer tokens than a layer has inputs, or a switch on which llm-compressor stumbles."""
     n_tokens = text.samples * text.tokens
     widest = max(modules, key=lambda name: blueprint.linear[name][1], default=None)
     if widest is not None and n_tokens < blueprint.linear[widest][1]:
@@ -181,3 +194,5 @@ def too_little_text(text: Calibration, blueprint: Blueprint, modules: tuple[str,
             f"({n_inputs:,}), so it says nothing of some. Give compression.calibration.samples={-(-n_inputs // text.tokens)} "
             "or more."
         )
+    if os.environ.get("LLM_COMPRESSOR_LOG_DISABLED", "").lower() == "true":
+        yield "with LLM_COMPRESSOR_LOG_DISABLED=true llm-compressor fails (Level 'METRIC' does not exist). Unset it."

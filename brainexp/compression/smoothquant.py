@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from brainexp.compression.calibration.grammar import GrammarText
-from brainexp.compression.quantizing import Quantizing, integers, too_little_text
+from brainexp.compression.quantizing import Quantizing, integers, without_gptq
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Blueprint, Calibration
 from brainexp.registry import COMPRESSIONS
@@ -70,7 +70,7 @@ class SmoothQuant(Quantizing):
                 f"right about {', '.join(sorted(MAPPINGS))}. Give compression=dynamic_int8, W8A8 without smoothing."
             )
         if self.then == "gptq":
-            yield from too_little_text(self.calibration, blueprint, self.rounded(blueprint))
+            yield from without_gptq(self.calibration, blueprint, self.rounded(blueprint))
 
     def _recipe(self, blueprint: Blueprint, modules: list[str]) -> list[Any]:
         from llmcompressor.modifiers.gptq import GPTQModifier

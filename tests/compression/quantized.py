@@ -1,6 +1,7 @@
 """What tests of quantizations share: a model compressed, saved and read again, its weights and its states."""
 
-import warnings
+import os
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from brainexp.compressed import uncompressed
 from brainexp.compression.calibration import windows
 from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.model.transformer import Transformer
+from tests.conftest import byte_level_tokenizer
 
 #: Enough for the layers of tiny_xs, which have 96 inputs at most.
 TEXT = GrammarText(samples=8, tokens=32)
@@ -30,9 +32,7 @@ def compressed(method, model):
 
 def saved(network, folder, model):
     """Save it with its tokenizer; the same model, there."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules")
-        network.save_pretrained(folder, save_compressed=True)
+    network.save_pretrained(folder, save_compressed=True)
     model.tokenizer().save_pretrained(folder)
     return model.at(folder)
 
@@ -89,5 +89,57 @@ def stored_bits(folder, layer):
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", "np") as file:
-        found = [file.get_slice(name) for name in file.keys() if name.startswith(f"{layer}.") and "shape" not in name]
+        names = file.keys()
+        found = [file.get_slice(name) for name in names if name.startswith(f"{layer}.") and "shape" not in name]
         return sum(int(np.prod(one.get_shape())) * STORED[one.get_dtype()] for one in found)
+
+
+def inputs(model, layer, text):
+    """What a layer of the full network reads on a text, array of shape (n_samples, n_tokens, n_inputs)."""
+    import torch
+
+    network = model.network_with_head()
+    seen = []
+    network.get_submodule(layer).register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    with torch.inference_mode():
+        network(torch.tensor(windows(text.texts([]), model.tokenizer(), text.samples, text.tokens, text.seed)))
+    return seen[0].numpy()
+
+
+@contextmanager
+def messages(level):
+    """Collect what llm-compressor logs."""
+    os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")
+    import llmcompressor  # noqa: F401  takes all handlers away when it is imported
+    from loguru import logger
+
+    found = []
+    handler = logger.add(lambda message: found.append(message.record["message"]), level=level)
+    try:
+        yield found
+    finally:
+        logger.remove(handler)
+
+
+def family(name, folder):
+    """A tiny random decoder of a family of transformers, whose norms do not merely multiply by one."""
+    import torch
+    import transformers
+
+    size = {"vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    more = {"num_key_value_heads": 2} if name not in ("bloom", "olmo", "olmo3", "phi") else {}
+    wide = {"intermediate_size": 128} if name != "bloom" else {}
+    config = transformers.AutoConfig.for_model(
+        name, **size, **more, **wide, pad_token_id=0, bos_token_id=1, eos_token_id=2, max_position_embeddings=128
+    )
+    torch.manual_seed(0)
+    network = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.ndim == 1:
+                weight.add_(0.3 * torch.randn(weight.shape))
+            else:
+                weight.mul_(3)
+    network.save_pretrained(folder)
+    byte_level_tokenizer(brackets=False).save_pretrained(folder)
+    return local(folder)

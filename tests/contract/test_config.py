@@ -69,3 +69,27 @@ def test_two_probes_can_be_asked_for_at_once_without_mixing(composed):
     config = composed("probe=[word_length]")
 
     assert config["probe"]["word_length"]["folds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["compression=gptq", "compression.bits=3", "compression.calibration.samples=8"],
+            {"name": "gptq", "bits": 3, "calibration": {"name": "grammar", "samples": 8}},
+        ),
+        (["compression=awq", "compression/calibration=grammar"], {"name": "awq", "calibration": {"name": "grammar"}}),
+        (
+            ["compression=fp8", "compression.scales=static", "+compression/calibration=grammar"],
+            {"name": "fp8", "scales": "static", "calibration": {"name": "grammar", "tokens": 256}},
+        ),
+        (["compression=rtn", "compression.group_size=null"], {"name": "rtn", "group_size": None}),
+    ],
+)
+def test_options_of_compressions_and_of_their_calibration_are_given_alike(composed, overrides, expected):
+    options = composed(*overrides)["compression"]
+
+    built = REGISTRIES["compression"].options(REGISTRIES["compression"].build(options))
+    assert built == options
+    for name, value in expected.items():
+        assert (value.items() <= built[name].items()) if isinstance(value, dict) else built[name] == value
