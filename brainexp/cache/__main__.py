@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brainexp.cache.lock import remove
 from brainexp.cache.room import UNITS, readable_bytes
-from brainexp.cache.store import default_cache_dir, remove
+from brainexp.cache.store import default_cache_dir
 from brainexp.cache.upkeep import Entry, abandoned, entries, fault, sets, to_go, unfinished
 
 if TYPE_CHECKING:

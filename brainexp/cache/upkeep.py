@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from brainexp.cache.digest import digest
-from brainexp.cache.store import ENTRY, UNFINISHED, checked, lock_file
+from brainexp.cache.lock import UNFINISHED, lock_file
+from brainexp.cache.store import ENTRY, checked
 
 #: An entry is a folder named by a digest, in a folder named by its first two digits, and holds nothing but layers and
 #: ``entry.json``. Nothing else is ever touched.
