@@ -265,11 +265,11 @@ def require_untested_calibration(experiment: Experiment) -> None:
     run = np.repeat(np.arange(len(lengths)), lengths)
     tested = {names[at] for fold in held_out(experiment, lengths) for at in np.unique(run[fold.test])}
     if stories & tested:
-        many = "every story is" if tested == set(names) else "they are"
+        which = "as every story is" if tested == set(names) else "as they are"
         raise ConfigError(
-            f"compression.calibration reads {', '.join(sorted(stories & tested))}, but {many} held out in a fold, and a model "
-            "must not be fitted to a story that it is tested on. Calibrate on other text: "
-            "compression/calibration=grammar, or a text of your own."
+            f"compression.calibration reads {', '.join(sorted(stories & tested))}, held out in some fold, {which}: a model must "
+            "not be fitted to a story that it is tested on. Calibrate on other text, such as compression/calibration=grammar "
+            "or a text of your own."
         )
 
 
@@ -373,8 +373,27 @@ def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Vo
 def smaller(experiment: Experiment, source: Model | None = None, stimuli: Sequence[Stimulus] = ()) -> CompressedModel:
     """Return the compressed model, or an untrained twin, which is not compressed, so that one serves a whole sweep."""
     source = experiment.model if source is None else source
-    compression = experiment.compression if source.weights == "pretrained" else NoCompression()
-    return CompressedModel(source, compression, tuple(stimuli), experiment.cache_dir)
+    method = experiment.compression if source.weights == "pretrained" else NoCompression()
+    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir)
+
+
+def exportable(experiment: Experiment) -> CompressedModel:
+    """Return the compressed model by itself; stories are read only where it is calibrated on them.
+
+    Raises
+    ------
+    ConfigError or ModelError
+        If nothing is compressed, or the model cannot be.
+    """
+    if isinstance(experiment.compression, NoCompression):
+        raise ConfigError("compression=none changes nothing. Give the compression to export: compression=...")
+    objection = experiment.compression.objection(experiment.model)
+    if objection is not None:
+        raise ConfigError(objection)
+    experiment.model.require_ready()
+    text = experiment.compression.calibration
+    stimuli = experiment.dataset.stimuli() if text is not None and text.stories() else ()
+    return smaller(experiment, stimuli=stimuli)
 
 
 def features_of(

@@ -179,7 +179,7 @@ def require_fits(estimate: Estimate, resources: Resources, folder: Path) -> None
             "align.delays; or give resources.memory_gb, or resources.check=false to try all the same."
         )
     # They may be in the cache already; before others are made, the cache looks whether there is room.
-    written = estimate.disk_bytes - estimate.disk[FEATURES] - estimate.disk[COMPRESSED]
+    written = sum(n_bytes for what, n_bytes in estimate.disk.items() if what not in (FEATURES, COMPRESSED))
     free = disk_free(folder)
     if written > free:
         raise ConfigError(

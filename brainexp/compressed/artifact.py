@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from brainexp.cache import FolderCache, digest, readable_bytes, require_room
-from brainexp.compressed.proof import probe_features, proved
+from brainexp.compressed.proof import let_go, probe_features, proved
 from brainexp.compression.calibration import windows
 from brainexp.compression.none import NoCompression
 from brainexp.containers import IntArray, Stimulus
@@ -207,10 +207,12 @@ class CompressedModel:
         with watch.stage("prove"):
             expected = probe_features(self.model, network, self.given.tokenizer)
             device = next(one.device for one in network.parameters() if one.device.type != "meta")
-            network.save_pretrained(folder)
+            with warnings.catch_warnings():  # that weights which are not in memory must fit there, shard by shard
+                warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules", UserWarning)
+                network.save_pretrained(folder)
             self.given.tokenizer.save_pretrained(folder)
             del network
-            gc.collect()  # networks hold themselves by their hooks; the proof reads others
+            let_go(self.given.blueprint)  # the proof reads others
             found = proved(self.model, self.compression, folder, expected, str(device))
         facts = {
             "seconds": watch.seconds["compress"],

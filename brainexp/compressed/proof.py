@@ -13,7 +13,7 @@ import numpy as np
 from brainexp.compressed.weights import Measured, dense, fault, measured, sparsity_fault, weight_change
 from brainexp.containers import FloatArray, Stimulus
 from brainexp.errors import ModelError
-from brainexp.interfaces import Claims, Compression
+from brainexp.interfaces import Blueprint, Claims, Compression
 from brainexp.model.reading import body
 from brainexp.model.transformer import LoadedTransformer, Transformer
 from brainexp.prompt.plain import Plain
@@ -22,6 +22,8 @@ from brainexp.registry import COMPRESSIONS
 #: Most that features of the saved network may differ from those of the network in memory, relative to their norm, in the
 #: layer where they do most: rounding of other kernels. Most methods give the same bits.
 RELOAD_TOLERANCE: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 1e-2, "float16": 2e-3}
+#: Weights of a network that must not stay in memory beside another one.
+LARGE = 10_000_000
 #: What is read on both sides.
 PROBE_TEXT = (
     "When the old clock struck nine, seven grey geese crossed the river, and a boy in a red coat wrote down what each of "
@@ -93,7 +95,7 @@ def proved(
             raise _broken(what, f"{name} {wrong}")
         after[name] = measured(weight)
     del network
-    gc.collect()
+    let_go(blueprint)
     if dropped:  # blocks have moved up: their weights cannot be held against those that had their names
         before: dict[str, Measured] = {}
     else:
@@ -105,6 +107,12 @@ def proved(
     if changes and not any(changes.values()) and _is_to_change(claims):
         raise _broken(what, f"weights were to change, but {len(changes)} layers have those that they had")
     return {"reload_error": error} | ({"weight_change": float(np.mean([*changes.values()]))} if changes else {})
+
+
+def let_go(blueprint: Blueprint) -> None:
+    """Free networks that hold themselves by their hooks; it takes half a second, so small ones may stay for a while."""
+    if sum(n_out * n_in for n_out, n_in in blueprint.linear.values()) > LARGE:
+        gc.collect()
 
 
 def _reload_error(what: str, saved: Transformer, expected: FloatArray) -> float:

@@ -30,7 +30,7 @@ def body(network: Any, states: str | None) -> Any:
 
 def read_network(
     kind: Any, path: str, revision: str | None, config: Any, device: str, states: str | None, **options: Any
-) -> Any:
+) -> tuple[Any, tuple[str, ...]]:
     """Read the weights of a checkpoint.
 
     A quantized checkpoint is read into the class that it was saved from, whatever is asked for, since the names in its
@@ -53,17 +53,23 @@ def read_network(
     **options
         Handed on.
 
+    Returns
+    -------
+    network : transformers.PreTrainedModel
+    missing : tuple of str
+        Weights that are not in the checkpoint, and on which no feature depends.
+
     Raises
     ------
     ModelError
-        If a weight that features depend on is not in the checkpoint.
+        If a weight on which features depend is not in the checkpoint.
     """
     if quantized(config) is not None:
         kind = class_with_head(config)
         options = {"config": _dequantized_when_read(config), "device_map": {"": device}, **options}
     network, told = from_pretrained(kind, path, revision, output_loading_info=True, **options)
     require_every_weight(network, body(network, states), told["missing_keys"], path)
-    return network
+    return network, tuple(sorted(told["missing_keys"]))
 
 
 def require_every_weight(network: Any, part: Any, missing: set[str], path: str) -> None:

@@ -262,7 +262,8 @@ class Transformer:
         path = located(self.path)
         config = self._config(path)
         given = {"dtype": getattr(torch, self.dtype), **options}
-        return read_network(class_with_head(config), path, self.revision, config, "cpu", self.states, **given).eval()
+        network, _ = read_network(class_with_head(config), path, self.revision, config, "cpu", self.states, **given)
+        return network.eval()
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
@@ -276,7 +277,9 @@ class Transformer:
         if self.weights == "pretrained":
             spread = {} if self.device_map is None else {"device_map": self.device_map}
             device = self._device()
-            network = read_network(AutoModel, path, self.revision, config, device, self.states, dtype=dtype, **spread)
+            network, _ = read_network(
+                AutoModel, path, self.revision, config, device, self.states, dtype=dtype, **spread
+            )
             return network if spread or quantized(config) is not None else network.to(device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
