@@ -267,9 +267,9 @@ def require_untested_calibration(experiment: Experiment) -> None:
     if stories & tested:
         which = "as every story is" if tested == set(names) else "as they are"
         raise ConfigError(
-            f"compression.calibration reads {', '.join(sorted(stories & tested))}, held out in some fold, {which}: a model must "
-            "not be fitted to a story that it is tested on. Calibrate on other text, such as compression/calibration=grammar "
-            "or a text of your own."
+            f"compression.calibration reads {', '.join(sorted(stories & tested))}, held out in some fold, {which}: a model "
+            "must not be fitted to a story that it is tested on. Calibrate on other text, such as "
+            "compression/calibration=grammar or a text of your own."
         )
 
 

@@ -1,6 +1,9 @@
-"""Compressions of the tests' own: honest ones in numpy, and dishonest ones, each of which claims what it does not do."""
+"""Compressions of the tests' own: honest ones in numpy, and dishonest ones, each of which claims what it does not do.
 
-from dataclasses import dataclass, field
+They are registered by the fixture ``members`` only, since whatever is registered owes a YAML file.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,7 +11,6 @@ import numpy as np
 
 from brainexp.compression.options import Compressing
 from brainexp.interfaces import Claims
-from brainexp.registry import COMPRESSIONS
 
 
 def chosen(blueprint):
@@ -30,7 +32,6 @@ def each(network, names):
         yield name, weight.detach().float().numpy().copy(), write
 
 
-@COMPRESSIONS.register("test_rounding")
 @dataclass(frozen=True)
 class Rounding(Compressing):
     """Round to nearest, symmetric, in groups."""
@@ -38,15 +39,13 @@ class Rounding(Compressing):
     bits: int = 4
     group_size: int = 16
     calibration: Any = None
-    #: What the dishonest do.
-    levels: ClassVar[int] = 0
 
     def claims(self, blueprint):
         return Claims(modules=chosen(blueprint), bits=self.bits, group_size=self.group_size)
 
     def compress(self, given):
         network = given.network()
-        most = 2 ** (self.bits - 1) - 1 + self.levels
+        most = 2 ** (self.bits - 1) - 1
         for _, values, write in each(network, chosen(given.blueprint)):
             groups = values.reshape(-1, self.group_size)
             scale = np.abs(groups).max(axis=1, keepdims=True) / most
@@ -54,7 +53,6 @@ class Rounding(Compressing):
         return network
 
 
-@COMPRESSIONS.register("test_too_many_values")
 @dataclass(frozen=True)
 class TooManyValues(Rounding):
     """Rounds to 2^bits + 1 values."""
@@ -70,7 +68,6 @@ class TooManyValues(Rounding):
         return network
 
 
-@COMPRESSIONS.register("test_pruning")
 @dataclass(frozen=True)
 class Pruning(Compressing):
     """The smallest weights of each layer become zero."""
@@ -78,7 +75,7 @@ class Pruning(Compressing):
     sparsity: float = 0.5
     two_of_four: bool = False
     keep: tuple[str, ...] = ()
-    told: float = field(default=0.0)
+    told: float = 0.0
     #: Whether nothing is done at all.
     idle: ClassVar[bool] = False
 
@@ -96,7 +93,6 @@ class Pruning(Compressing):
         return network
 
 
-@COMPRESSIONS.register("test_idle")
 @dataclass(frozen=True)
 class Idle(Pruning):
     """Does nothing, and says nothing of what it does."""
@@ -107,7 +103,6 @@ class Idle(Pruning):
         return Claims()
 
 
-@COMPRESSIONS.register("test_idle_pruning")
 @dataclass(frozen=True)
 class IdlePruning(Pruning):
     """Prunes nothing, but claims to."""
@@ -115,7 +110,6 @@ class IdlePruning(Pruning):
     idle: ClassVar[bool] = True
 
 
-@COMPRESSIONS.register("test_other_on_disk")
 @dataclass(frozen=True)
 class OtherOnDisk(Pruning):
     """What it saves is not what was in memory."""
@@ -128,7 +122,7 @@ class OtherOnDisk(Pruning):
 
         def other(folder):
             with torch.no_grad():
-                for _, values, write in each(network, chosen(given.blueprint)[:1]):
+                for _, values, write in each(network, chosen(given.blueprint)):
                     write(1.5 * values)
             save(folder)
 
@@ -136,7 +130,6 @@ class OtherOnDisk(Pruning):
         return network
 
 
-@COMPRESSIONS.register("test_crash")
 @dataclass(frozen=True)
 class Crash(Pruning):
     """Ends in the middle of saving."""
@@ -154,7 +147,6 @@ class Crash(Pruning):
         return network
 
 
-@COMPRESSIONS.register("test_dropping")
 @dataclass(frozen=True)
 class Dropping(Compressing):
     """The last blocks go."""
@@ -178,7 +170,6 @@ class Dropping(Compressing):
         return network
 
 
-@COMPRESSIONS.register("test_low_rank")
 @dataclass(frozen=True)
 class LowRank(Compressing):
     """Weights of a low rank."""
@@ -198,9 +189,22 @@ class LowRank(Compressing):
         return network
 
 
-@COMPRESSIONS.register("test_frozen")
 @dataclass(frozen=True)
 class Frozen(Rounding):
     """No gradients flow through it."""
 
     differentiable: ClassVar[bool] = False
+
+
+MEMBERS = {
+    "test_rounding": Rounding,
+    "test_too_many_values": TooManyValues,
+    "test_pruning": Pruning,
+    "test_idle": Idle,
+    "test_idle_pruning": IdlePruning,
+    "test_other_on_disk": OtherOnDisk,
+    "test_crash": Crash,
+    "test_dropping": Dropping,
+    "test_low_rank": LowRank,
+    "test_frozen": Frozen,
+}
