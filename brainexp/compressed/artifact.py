@@ -206,7 +206,8 @@ class CompressedModel:
         held, held_on_gpu = peak_memory_bytes(), peak_gpu_memory_bytes()
         with watch.stage("prove"):
             expected = probe_features(self.model, network, self.given.tokenizer)
-            device = next(one.device for one in network.parameters() if one.device.type != "meta")
+            on_a_device = (one.device for one in network.parameters() if one.device.type != "meta")
+            device = next(on_a_device, "cpu")  # weights that are on the disk are computed with there
             with warnings.catch_warnings():  # that weights which are not in memory must fit there, shard by shard
                 warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules", UserWarning)
                 network.save_pretrained(folder)

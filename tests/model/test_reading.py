@@ -172,3 +172,16 @@ def test_a_quantized_checkpoint_that_lacks_weights_is_refused(quantized, tmp_pat
 
     with pytest.raises(ModelError, match=r"lacks 1 weights .*up_proj.weight_packed"):
         model.load()
+
+
+def test_weights_larger_than_memory_may_stay_on_the_disk_and_give_the_same(tmp_path):
+    base = Transformer(path="package:brainexp/model/tiny/xs", dtype="bfloat16", device="cpu")
+    tokens = torch.arange(12)[None] + 7
+    limit = {"cpu": 50_000}  # bytes; all weights together have three times as many
+
+    spread = base.network_with_head(device_map="auto", max_memory=limit, offload_folder=str(tmp_path / "weights"))
+
+    assert "meta" in {weight.device.type for weight in spread.parameters()}
+    assert list((tmp_path / "weights").iterdir())
+    with torch.no_grad():
+        assert (spread(tokens).logits == base.network_with_head()(tokens).logits).all()
