@@ -188,10 +188,13 @@ class CompressedModel:
 
     @cached_property
     def _loaded(self) -> LoadedModel:
-        if not self._changes:
-            return self.model.load()
-        assert isinstance(self.model, Transformer)
-        return self.model.at(self.artifact[0]).load()
+        source = (
+            self.model.at(self.artifact[0]) if self._changes and isinstance(self.model, Transformer) else self.model
+        )
+        network = source.load()
+        if network.arithmetic:
+            log.info("features are computed with %s", network.arithmetic)
+        return network
 
     def _make(self, folder: Path) -> dict[str, float]:
         """Compress, save, read again and prove."""

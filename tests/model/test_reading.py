@@ -182,6 +182,5 @@ def test_weights_larger_than_memory_may_stay_on_the_disk_and_give_the_same(tmp_p
     spread = base.network_with_head(device_map="auto", max_memory=limit, offload_folder=str(tmp_path / "weights"))
 
     assert "meta" in {weight.device.type for weight in spread.parameters()}
-    assert list((tmp_path / "weights").iterdir())
     with torch.no_grad():
         assert (spread(tokens).logits == base.network_with_head()(tokens).logits).all()
