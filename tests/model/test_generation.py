@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from brainexp.compression.none import NoCompression
 from brainexp.errors import ModelError
 from brainexp.model.generation import last_token, no_answer, with_head
 from brainexp.model.transformer import Transformer
