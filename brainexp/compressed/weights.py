@@ -66,8 +66,11 @@ def dense(module: Any) -> Any:
     Parameters
     ----------
     module : torch.nn.Module
-        A linear layer of torch, of compressed-tensors when dequantized, or of bitsandbytes.
+        A linear layer of torch, of GPT-2 (which stores inputs times outputs), of compressed-tensors when dequantized, or of
+        bitsandbytes.
     """
+    from transformers.pytorch_utils import Conv1D
+
     weight = module.weight.data
     state = getattr(module.weight, "quant_state", None)
     if state is not None:
@@ -77,7 +80,7 @@ def dense(module: Any) -> Any:
     scale = getattr(module.weight, "SCB", None)
     if scale is not None:
         return weight.float() * scale.float()[:, None] / 127.0
-    return weight
+    return weight.T if isinstance(module, Conv1D) else weight
 
 
 def fault(weight: Any, name: str, claims: Claims) -> str | None:

@@ -150,3 +150,13 @@ def test_weights_of_bitsandbytes_are_seen_as_they_multiply(rng):
     assert float((dense(made).float() - values.float()).abs().max()) < 0.02
     assert most_values(dense(four), 64) <= 16
     assert float((dense(four).float() - values.float()).norm() / values.float().norm()) < 0.15
+
+
+def test_weights_of_gpt2_are_turned_so_that_rows_are_outputs(checkpoints):
+    from transformers import AutoModel
+
+    layer = AutoModel.from_pretrained(checkpoints["gpt2"]).h[0].mlp.c_fc
+    inputs = torch.eye(32)[:3]
+
+    assert dense(layer).shape == (128, 32)
+    torch.testing.assert_close(layer(inputs), inputs @ dense(layer).T + layer.bias)
