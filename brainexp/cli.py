@@ -45,6 +45,8 @@ def main() -> None:
     wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
     # On a machine with other work, threads that wait by spinning make runs ten times longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries; ours look for themselves
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
     try:
         _composed()
@@ -62,15 +64,21 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def _composed(config: DictConfig) -> None:
+    plain = plain_values(config)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _sweeps.add(folder.parent)
+    execute(plain, folder)
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """Return a composed config as plain values; raise ConfigError if one is missing."""
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} is missing. Give it: {error.full_key}=...") from None
     assert isinstance(plain, dict)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _sweeps.add(folder.parent)
-    execute({str(key): value for key, value in plain.items()}, folder)
+    return {str(key): value for key, value in plain.items()}
 
 
 def execute(config: dict[str, Any], folder: Path) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -49,6 +50,21 @@ def git_commit(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return told.stdout.strip() or None
+
+
+def peak_gpu_memory_bytes() -> float:
+    """Most memory that torch has held on any one GPU, in bytes; 0 without one."""
+    if "torch" not in sys.modules:
+        return 0.0
+    import torch
+
+    return float(max((torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count())), default=0))
+
+
+def peak_memory_bytes() -> float:
+    """Most memory that this process has held, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def _version(package: str) -> str | None:

@@ -14,17 +14,22 @@ import numpy as np
 # Importing the rooms registers their members.
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
+from brainexp.align.trim import kept_rows
 from brainexp.cache import ArrayCache, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
-from brainexp.containers import Design, Fold, Layers, Stimulus
+from brainexp.compressed import CompressedModel
+from brainexp.compression.none import NoCompression
+from brainexp.containers import Clock, Design, Fold, Layers, Stimulus
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
+from brainexp.environment import peak_memory_bytes
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
-from brainexp.features import peak_memory_bytes, word_features
+from brainexp.features import word_features
 from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, ProbeInput, Prompt
+from brainexp.model.arithmetic import DENSE
 from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
@@ -134,6 +139,8 @@ def run(experiment: Experiment) -> Result:
 
     with watch.stage("features"):
         features, facts = features_of(experiment, experiment.model, recordings.stimuli)
+        path = facts.pop("arithmetic")
+        numbers = smaller(experiment).layer_numbers()
 
     with watch.stage("encode"):
         layers = layer_designs(experiment.align, recordings, features)
@@ -146,7 +153,7 @@ def run(experiment: Experiment) -> Result:
             experiment.split.layer_choice,
             "layers",
             beside=beside,
-            numbers=experiment.model.layer_numbers(),
+            numbers=numbers,
         )
 
     with watch.stage("baselines"):
@@ -183,6 +190,7 @@ def run(experiment: Experiment) -> Result:
         voxels,
         metrics={
             **facts,
+            "compression/blocks_dropped": float(smaller(experiment).blocks_dropped),
             **known.metrics,
             **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
             **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},
@@ -192,7 +200,11 @@ def run(experiment: Experiment) -> Result:
         parts=parts,
         legacy=experiment.partition.legacy,
         readouts=readouts,
-        remarks=(*known.remarks, *experiment.encoder.remarks(scored.penalty[..., target.scorable])),
+        remarks=(
+            *known.remarks,
+            *experiment.encoder.remarks(scored.penalty[..., target.scorable]),
+            *([] if path.startswith(DENSE) else [f"Features were computed with {path}."] if path else []),
+        ),
         fdr=experiment.scoring.fdr,
     )
     return compared(result, experiment.scoring, experiment.rng("comparisons"))
@@ -200,7 +212,11 @@ def run(experiment: Experiment) -> Result:
 
 def require_possible(experiment: Experiment) -> None:
     """Raise ConfigError or ModelError for what cannot work, before anything is loaded."""
-    for objection in (experiment.encoder.objection(), experiment.compression.objection(experiment.model)):
+    for objection in (
+        experiment.encoder.objection(),
+        experiment.compression.objection(experiment.model),
+        no_gradients(experiment),
+    ):
         if objection is not None:
             raise ConfigError(objection)
     if experiment.readout and not isinstance(experiment.encoder, Ridge):
@@ -217,10 +233,53 @@ def require_possible(experiment: Experiment) -> None:
     unfit = experiment.model.objection(experiment.compression, experiment.prompt)
     if unfit is not None:
         raise ConfigError(unfit)
+    smaller(experiment).layer_numbers()
     experiment.dataset.chosen_subjects()
+    require_untested_calibration(experiment)
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:
         raise ConfigError(objection)
+
+
+def no_gradients(experiment: Experiment) -> str | None:
+    """Return which probe needs gradients that the compressed weights do not give, or None."""
+    if experiment.compression.differentiable:
+        return None
+    for name, one in experiment.probes.items():
+        if one.needs_gradients:
+            return (
+                f"probe {name!r} needs gradients, but none flow through the weights of compression "
+                f"{COMPRESSIONS.name_of(experiment.compression)!r}. Leave the probe out, or give another compression."
+            )
+    return None
+
+
+def require_untested_calibration(experiment: Experiment) -> None:
+    """Raise ConfigError if a compression is calibrated on a story whose responses are predicted in any fold."""
+    text = experiment.compression.calibration
+    stories = set(text.stories()) if text is not None else set()
+    if not stories:
+        return
+    names = list(experiment.dataset.facts().stories)
+    lengths = declared_rows(experiment.dataset)
+    run = np.repeat(np.arange(len(lengths)), lengths)
+    tested = {names[at] for fold in held_out(experiment, lengths) for at in np.unique(run[fold.test])}
+    if stories & tested:
+        which = "as every story is" if tested == set(names) else "as they are"
+        raise ConfigError(
+            f"compression.calibration reads {', '.join(sorted(stories & tested))}, held out in some fold, {which}: a model "
+            "must not be fitted to a story that it is tested on. Calibrate on other text, such as "
+            "compression/calibration=grammar or a text of your own."
+        )
+
+
+def declared_rows(source: Dataset) -> list[int]:
+    """Rows of each run after trimming, as the dataset declares them; nothing is loaded."""
+    facts = source.facts()
+    clocks = (Clock(0.0, facts.tr_s, facts.n_trs[story]) for story in facts.stories)
+    return [
+        len(range(*kept_rows(clock, source.trim_start_s, source.trim_stop_s).indices(clock.n_trs))) for clock in clocks
+    ]
 
 
 def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None:
@@ -311,12 +370,38 @@ def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Vo
     return replace(voxels, ceiling=known.value, ceiling_draws=known.draws, subject_draws=drawn)
 
 
+def smaller(experiment: Experiment, source: Model | None = None, stimuli: Sequence[Stimulus] = ()) -> CompressedModel:
+    """Return the compressed model, or an untrained twin, which is not compressed, so that one serves a whole sweep."""
+    source = experiment.model if source is None else source
+    method = experiment.compression if source.weights == "pretrained" else NoCompression()
+    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir)
+
+
+def exportable(experiment: Experiment) -> CompressedModel:
+    """Return the compressed model by itself; stories are read only where it is calibrated on them.
+
+    Raises
+    ------
+    ConfigError or ModelError
+        If nothing is compressed, or the model cannot be.
+    """
+    if isinstance(experiment.compression, NoCompression):
+        raise ConfigError("compression=none changes nothing. Give the compression to export: compression=...")
+    objection = experiment.compression.objection(experiment.model)
+    if objection is not None:
+        raise ConfigError(objection)
+    experiment.model.require_ready()
+    text = experiment.compression.calibration
+    stimuli = experiment.dataset.stimuli() if text is not None and text.stories() else ()
+    return smaller(experiment, stimuli=stimuli)
+
+
 def features_of(
     experiment: Experiment, source: Model, stimuli: Sequence[Stimulus]
-) -> tuple[dict[str, Layers], dict[str, float]]:
+) -> tuple[dict[str, Layers], dict[str, Any]]:
     """Features of the model, or of its untrained twin, by story, and what reading took."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
-    return word_features(source, experiment.compression, experiment.prompt, stimuli, cache)
+    return word_features(smaller(experiment, source, stimuli), experiment.prompt, stimuli, cache)
 
 
 def baseline(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
@@ -13,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
-from brainexp.compressed import loaded as load_compressed
+from brainexp.compressed import CompressedModel
 from brainexp.compression.cost import cost
 from brainexp.containers import Layers, Stimulus
+from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
 from brainexp.errors import ModelError
-from brainexp.interfaces import Compression, LoadedModel, Model, Prompt
+from brainexp.interfaces import LoadedModel, Prompt
 from brainexp.progress import Stopwatch, counter, pace
 from brainexp.registry import COMPRESSIONS, MODELS, PROMPTS
 
@@ -25,16 +24,14 @@ log = logging.getLogger(__name__)
 
 
 def word_features(
-    source: Model, compression: Compression, prompt: Prompt, stimuli: Sequence[Stimulus], cache: ArrayCache
-) -> tuple[dict[str, Layers], dict[str, float]]:
+    source: CompressedModel, prompt: Prompt, stimuli: Sequence[Stimulus], cache: ArrayCache
+) -> tuple[dict[str, Layers], dict[str, Any]]:
     """Read every story with the compressed model, or find in the cache what was read before.
 
     Parameters
     ----------
-    source : Model
-        The model, or its untrained twin.
-    compression : Compression
-        What makes it smaller.
+    source : CompressedModel
+        The model, or its untrained twin, and what makes it smaller; read only if features are to be computed.
     prompt : Prompt
         What stands around the words.
     stimuli : sequence of Stimulus
@@ -47,19 +44,15 @@ def word_features(
     features : dict of str to Layers of shape (n_layers, n_units, n_dims)
         By story.
     facts : dict
-        Measured when the features were made: what the model costs, ``compression/…``, and what reading took,
-        ``features/…``.
+        Measured when the features were made: what the model costs, ``compression/…``, what reading took,
+        ``features/…``, and in words with what the network multiplied, ``arithmetic``.
 
     Raises
     ------
     ConfigError
         If what is still to be read does not fit on the disk; before the model is loaded.
     """
-    common = {
-        "model": {**MODELS.cache_key(source), "identity": source.identity()},
-        "compression": COMPRESSIONS.cache_key(compression),
-        "prompt": PROMPTS.cache_key(prompt),
-    }
+    common = {**source.key, "prompt": PROMPTS.cache_key(prompt)}
     keys = {stimulus.story: {**common, "units": digest(stimulus.units)} for stimulus in stimuli}
     entries = {story: cache.get(key) for story, key in keys.items()}
     unread = [stimulus for stimulus in stimuli if entries[stimulus.story] is None]
@@ -67,12 +60,9 @@ def word_features(
     n_units = sum(len(stimulus.units) for stimulus in unread)
     if unread:
         require_room_for(n_layers, n_units, n_dims, cache)
-    loaded: list[LoadedModel] = []  # filled on first need: a run whose features are all cached loads no weights
 
-    def fill(stimulus: Stimulus, bar: Any, write: Write) -> dict[str, float]:
-        if not loaded:
-            loaded.append(load_compressed(source, compression, stimuli))
-        return _read(loaded[0], stimulus, prompt, bar, write)
+    def fill(stimulus: Stimulus, bar: Any, write: Write) -> dict[str, Any]:  # else nothing is loaded
+        return {**_read(source.load(), stimulus, prompt, bar, write), **source.facts()}
 
     start, n_done = perf_counter(), 0
     with counter(n_units, "words") as bar:
@@ -80,8 +70,8 @@ def word_features(
             bar.set_description(f"words, now of {stimulus.story}")
             shape = (n_layers, len(stimulus.units), n_dims)
             about = {
-                "model": MODELS.options(source),
-                "compression": COMPRESSIONS.options(compression),
+                "model": MODELS.options(source.model),
+                "compression": COMPRESSIONS.options(source.compression),
                 "prompt": PROMPTS.options(prompt),
                 "story": stimulus.story,
             }
@@ -101,7 +91,7 @@ def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache
     log.info("features to read: %s (%s), %s free", readable_bytes(n_bytes), what, readable_bytes(free))
 
 
-def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, write: Write) -> dict[str, float]:
+def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, write: Write) -> dict[str, Any]:
     watch = Stopwatch()
     missing = np.ones(len(stimulus.units), bool)
     with watch.stage("read"):
@@ -127,29 +117,16 @@ def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, writ
         "features/seconds": watch.seconds["read"],
         "features/peak_memory_bytes": peak_memory_bytes(),
         "features/peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
+        "arithmetic": reader.arithmetic,
     }
 
 
-def _together(per_story: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _together(per_story: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of all stories: sums of what reading took, the largest peak, and the cost of the one model."""
     together = dict(per_story[-1])
     for name in together:
         if name.startswith("features/"):
             join = max if "peak" in name else sum
             together[name] = join(facts[name] for facts in per_story)
+    together["arithmetic"] = "; ".join(dict.fromkeys(told for facts in per_story if (told := facts.get("arithmetic"))))
     return together
-
-
-def peak_gpu_memory_bytes() -> float:
-    """Most memory that torch has held on any one GPU, in bytes; 0 without one."""
-    if "torch" not in sys.modules:
-        return 0.0
-    import torch
-
-    return float(max((torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count())), default=0))
-
-
-def peak_memory_bytes() -> float:
-    """Most memory that this process has held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

@@ -127,6 +127,10 @@ class LoadedModel(Protocol):
     def n_dims(self) -> int:
         """Width of a layer."""
 
+    @property
+    def arithmetic(self) -> str:
+        """With what it multiplies, in words, such as "dense matrix products in float32 on cpu"; empty without a network."""
+
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield unit indices and their features, arrays of shape (n,) and (n_layers, n, n_dims)."""
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainexp.align.trim import kept_rows
 from brainexp.cache import disk_free, features_cost, readable_bytes
-from brainexp.containers import Clock, Fold
+from brainexp.compressed import base_bytes
+from brainexp.compression.none import NoCompression
+from brainexp.containers import Fold
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.errors import ConfigError
-from brainexp.experiment import Experiment, held_out
+from brainexp.experiment import Experiment, declared_rows, held_out, smaller
 from brainexp.solve.bands import Form, prices
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ WORDS_PER_S = 3.0
 LIBRARIES = 0.9 * GB
 #: Feature spaces whose scoring costs as much as the model's layers.
 AS_MANY_LAYERS = ("untrained",)
+#: What is kept in the cache.
+FEATURES, COMPRESSED = "features in the cache", "compressed checkpoint in the cache, at most"
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,11 @@ def estimated(experiment: Experiment) -> Estimate:
         Of the uncached run; of encoders without a price of their own, that of ridge.
     """
     facts, chosen = experiment.dataset.facts(), experiment.dataset.chosen_subjects()
-    size, (n_layers, n_dims) = experiment.model.size(), experiment.model.shape()
+    size, (n_layers, n_dims) = experiment.model.size(), smaller(experiment).shape()
+    weights_bytes, compressing = compressing_cost(experiment)
     n_voxels = [facts.n_voxels[subject] for subject in chosen]
-    clocks = [Clock(0.0, facts.tr_s, facts.n_trs[story]) for story in facts.stories]
-    rows = [kept_rows(clock, experiment.dataset.trim_start_s, experiment.dataset.trim_stop_s) for clock in clocks]
-    folds = held_out(
-        experiment, [len(range(*kept.indices(clock.n_trs))) for kept, clock in zip(rows, clocks, strict=True)]
-    )
-    n_trs, wide = sum(clock.n_trs for clock in clocks), sum(n_voxels)
+    folds = held_out(experiment, declared_rows(experiment.dataset))
+    n_trs, wide = sum(facts.n_trs[story] for story in facts.stories), sum(n_voxels)
     n_rows = sum(len(fold.test) for fold in folds)
     n_words = n_trs * facts.tr_s * WORDS_PER_S
     options = ridge_options(experiment.encoder)
@@ -123,16 +123,18 @@ def estimated(experiment: Experiment) -> Estimate:
             "training rows, predictions and held-out rows": copies * responses,
             "scores of every layer": 16.0 * n_layers * wide,
             "model, or decompositions of one layer and fold": max(
-                size.n_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
+                size.n_bytes, weights_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
             ),
             "work on a batch of voxels": 20.0 * n_rows * min(wide, options.voxels_per_batch),
         },
         disk={
-            "features in the cache": twins * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
+            COMPRESSED: weights_bytes,
+            FEATURES: twins * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
             "files of the run": 8.0 * wide * (20 + 3 * len(folds) + len(experiment.baselines)),
             "readouts": 4.0 * n_features * wide * experiment.readout,
         },
         multiplications={
+            "compression": compressing,
             "features": twins * n_words * size.multiplications_per_unit,
             "encoding": twins * n_layers * len(folds) * per_fold,
             "partition": len(folds)
@@ -142,6 +144,18 @@ def estimated(experiment: Experiment) -> Estimate:
             "significance": 2.0 * experiment.scoring.permutations * n_rows * wide,
         },
     )
+
+
+def compressing_cost(experiment: Experiment) -> tuple[float, float]:
+    """Bytes of the weights that a compression has in memory, and multiplications for its calibration; both may be zero."""
+    compression = experiment.compression
+    if isinstance(compression, NoCompression):
+        return 0.0, 0.0
+    n_bytes, text = base_bytes(experiment.model), compression.calibration
+    n_tokens = 0 if text is None else text.samples * text.tokens
+    n_weights = n_bytes / (4 if experiment.model.blueprint().dtype == "float32" else 2)
+    # Every block is run twice: to measure what comes in, and, compressed, to pass on what comes out.
+    return n_bytes, 4.0 * n_weights * n_tokens
 
 
 def require_fits(estimate: Estimate, resources: Resources, folder: Path) -> None:
@@ -164,8 +178,8 @@ def require_fits(estimate: Estimate, resources: Resources, folder: Path) -> None
             "(dataset.subjects=[...]), fewer voxels per batch (encoder.voxels_per_batch), a smaller model.dtype or fewer "
             "align.delays; or give resources.memory_gb, or resources.check=false to try all the same."
         )
-    # Features may be in the cache already; before others are read, the cache looks whether there is room.
-    written = estimate.disk_bytes - estimate.disk["features in the cache"]
+    # They may be in the cache already; before others are made, the cache looks whether there is room.
+    written = sum(n_bytes for what, n_bytes in estimate.disk.items() if what not in (FEATURES, COMPRESSED))
     free = disk_free(folder)
     if written > free:
         raise ConfigError(

@@ -153,6 +153,16 @@ def composed():
 
 
 @pytest.fixture
+def members(monkeypatch):
+    """Compressions of the tests' own are known under their names."""
+    from brainexp.registry import COMPRESSIONS
+    from tests.compressed.members import MEMBERS
+
+    for name, member in MEMBERS.items():
+        monkeypatch.setitem(COMPRESSIONS._members, name, member)
+
+
+@pytest.fixture
 def small_run(checkpoints, tmp_path):
     """Overrides of a run that takes seconds: a tiny random model, two simulated people, few choices."""
     return [

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brainexp.cache.lock import remove
 from brainexp.cache.room import UNITS, readable_bytes
-from brainexp.cache.store import default_cache_dir, remove
-from brainexp.cache.upkeep import Entry, abandoned, entries, fault, sets, to_go, unfinished
+from brainexp.cache.store import default_cache_dir
+from brainexp.cache.upkeep import CHECKPOINTS, FEATURES, Entry, abandoned, entries, fault, sets, to_go, unfinished
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,19 +30,20 @@ def main(words: Sequence[str] | None = None) -> int:
 
     chosen = _parser().parse_args(words)
     console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
-    root = (default_cache_dir() if chosen.dir is None else chosen.dir.expanduser()) / "features"
+    root = default_cache_dir() if chosen.dir is None else chosen.dir.expanduser()
     if chosen.act == "ls":
         return ls(root, chosen, console)
     return verify(root, console) if chosen.act == "verify" else prune(root, chosen, console)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m brainexp.cache", description="Look after computed features.")
+    about = "Look after computed features and compressed checkpoints."
+    parser = argparse.ArgumentParser(prog="python -m brainexp.cache", description=about)
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--dir", type=Path, help="as cache.dir; default: $BRAINEXP_CACHE or ~/.cache/brainexp")
     acts = parser.add_subparsers(required=True, dest="act", metavar="ls|verify|prune")
     listing = acts.add_parser("ls", parents=[where], help="list what made the entries, what was used last first")
-    listing.add_argument("--entries", action="store_true", help="a row per story")
+    listing.add_argument("--entries", action="store_true", help="a row per story and checkpoint")
     acts.add_parser(
         "verify", parents=[where], help="read every file and compare its digest; exit code 1 if one is broken"
     )
@@ -61,11 +63,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def ls(root: Path, chosen: argparse.Namespace, console: Console) -> int:
     """List entries and what they take together."""
-    found = entries(root)
-    if found:
-        console.print(_each(found) if chosen.entries else _table(found))
+    found = _found(root)
+    _show(found, console, each=chosen.entries)
     console.print(_total(root, found), soft_wrap=True, highlight=False)
-    killed = [one for one in unfinished(root) if abandoned(one)]
+    killed = _killed(root)
     if killed:
         console.print(f"{len(killed)} left half-made by killed jobs, {_together(killed)}; prune removes them")
     return 0
@@ -75,7 +76,7 @@ def verify(root: Path, console: Console) -> int:
     """Read everything; 1 if anything is broken."""
     from brainexp.progress import progress
 
-    found = entries(root)
+    found = _found(root)
     broken = 0
     for entry in progress(found, len(found), "entries"):
         wrong = fault(entry)
@@ -84,7 +85,7 @@ def verify(root: Path, console: Console) -> int:
             console.print(f"broken  {entry.folder}  {wrong}", soft_wrap=True, highlight=False)
     console.print(f"{_total(root, found)}, {broken} broken", soft_wrap=True, highlight=False)
     if broken:
-        console.print("Broken entries are computed again when they are needed; python -m brainexp.cache prune --broken")
+        console.print("Broken entries are made again when they are needed; python -m brainexp.cache prune --broken")
     return 1 if broken else 0
 
 
@@ -93,16 +94,15 @@ def prune(root: Path, chosen: argparse.Namespace, console: Console) -> int:
     narrowed = chosen.model is not None or chosen.unused is not None or chosen.max_size is not None or chosen.broken
     if narrowed == chosen.all:
         chosen.refuse("say what may go: --unused, --model, --max-size, --broken, or --all without them")
-    found = entries(root)
+    found = _found(root)
     going = to_go(found, model=chosen.model, unused_s=chosen.unused, max_bytes=chosen.max_size)
     if chosen.broken:
         going = [entry for entry in going if fault(entry) is not None]
-    killed = [one for one in unfinished(root) if abandoned(one)]
+    killed = _killed(root)
     if not going and not killed:
         console.print(f"nothing to prune. {_total(root, found)}", soft_wrap=True, highlight=False)
         return 0
-    if going:
-        console.print(_table(going))
+    _show(going, console)
     rest = f" and {len(killed)} left by killed jobs" if killed else ""
     console.print(
         f"to prune: {len(going)} of {len(found)} entries{rest}, {_together([*going, *killed])}", highlight=False
@@ -114,8 +114,25 @@ def prune(root: Path, chosen: argparse.Namespace, console: Console) -> int:
         return 1
     for entry in (*going, *killed):
         remove(entry.folder)
-    console.print(f"removed. {_total(root, entries(root))}", soft_wrap=True, highlight=False)
+    console.print(f"removed. {_total(root, _found(root))}", soft_wrap=True, highlight=False)
     return 0
+
+
+def _found(root: Path) -> list[Entry]:
+    return [*entries(root / FEATURES), *entries(root / CHECKPOINTS)]
+
+
+def _killed(root: Path) -> list[Entry]:
+    """What killed jobs left."""
+    return [one for kind in (FEATURES, CHECKPOINTS) for one in unfinished(root / kind) if abandoned(one)]
+
+
+def _show(found: Sequence[Entry], console: Console, *, each: bool = False) -> None:
+    features = [one for one in found if one.kind == FEATURES]
+    if features:
+        console.print(_each(features) if each else _table(features))
+    if len(features) < len(found):
+        console.print(_checkpoints([one for one in found if one.kind == CHECKPOINTS], each=each))
 
 
 def _agreed(console: Console) -> bool:
@@ -169,12 +186,33 @@ def _each(found: Sequence[Entry]) -> Table:
     return table
 
 
+def _checkpoints(found: Sequence[Entry], *, each: bool) -> Table:
+    """Make a row of every compressed checkpoint, with its options."""
+    from rich.table import Table
+
+    table = Table()
+    for column in (*(["entry"] if each else []), "checkpoint of", "compression", "options"):
+        table.add_column(column, overflow="fold")
+    for column in ("size", "last used"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in found:
+        table.add_row(
+            *([entry.folder.name[:10]] if each else []),
+            *(entry.model, entry.compression, entry.told_options),
+            *(readable_bytes(entry.n_bytes), _ago(entry.used)),
+        )
+    return table
+
+
 def _together(found: Sequence[Entry]) -> str:
     return readable_bytes(sum(entry.n_bytes for entry in found))
 
 
 def _total(root: Path, found: Sequence[Entry]) -> str:
-    return f"{len(found)} entries, {_together(found)} in {root}"
+    features = [one for one in found if one.kind == FEATURES]
+    rest = [one for one in found if one.kind == CHECKPOINTS]
+    checkpoints = f"; {len(rest)} checkpoints, {_together(rest)} in {root / CHECKPOINTS}" if rest else ""
+    return f"{len(features)} entries, {_together(features)} in {root / FEATURES}{checkpoints}"
 
 
 def _ago(used: float) -> str:

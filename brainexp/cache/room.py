@@ -28,7 +28,7 @@ def disk_free(folder: Path) -> int:
     return shutil.disk_usage(_standing(folder)).free
 
 
-def require_room(folder: Path, n_bytes: int, what: str) -> int:
+def require_room(folder: Path, n_bytes: int, what: str, *, of: str = "features") -> int:
     """Return the free bytes of the disk on which a folder is, or will be.
 
     Parameters
@@ -39,6 +39,8 @@ def require_room(folder: Path, n_bytes: int, what: str) -> int:
         That are to be written.
     what : str
         What they are, for the message, such as "13 layers × 2,000 words × 768 × 4 bytes".
+    of : str
+        How the message calls the whole, such as "features", which can be stored in half the room.
 
     Raises
     ------
@@ -47,9 +49,10 @@ def require_room(folder: Path, n_bytes: int, what: str) -> int:
     """
     free = disk_free(folder)
     if n_bytes > free:
+        advice = "Halve them with cache.dtype=float16, give" if of == "features" else "Give"
         raise ConfigError(
-            f"the features need {readable_bytes(n_bytes)} ({what}), but {_standing(folder)} has {readable_bytes(free)} free. "
-            "Halve them with cache.dtype=float16, give cache.dir= a folder on a larger disk, or make room with "
+            f"the {of} need{'s' * (of != 'features')} {readable_bytes(n_bytes)} ({what}), but {_standing(folder)} has "
+            f"{readable_bytes(free)} free. {advice} cache.dir= a folder on a larger disk, or make room with "
             "python -m brainexp.cache prune"
         )
     return free

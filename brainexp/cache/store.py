@@ -6,18 +6,17 @@ import errno
 import json
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import numpy as np
 
 from brainexp.cache.digest import digest, file_digest
+from brainexp.cache.lock import alone, remove, under_way
 from brainexp.containers import FloatArray, IntArray, Layers
 from brainexp.errors import ConfigError
 
@@ -25,9 +24,6 @@ log = logging.getLogger(__name__)
 
 #: What an entry says of itself.
 ENTRY = "entry.json"
-#: Folders that are being filled; a killed job leaves one, which the next job of the same entry removes.
-UNFINISHED = ".unfinished-"
-
 #: Takes unit indices of shape (n,) and their features of shape (n_layers, n, n_dims).
 Write = Callable[[IntArray, FloatArray], None]
 Found = tuple[Layers, dict[str, float]]
@@ -109,7 +105,7 @@ class ArrayCache:
         """
         found = self.get(key)
         if found is None:
-            with self._alone(self.folder(key), about):
+            with alone(self.folder(key), f"features of story {about.get('story')!r}"):
                 found = self.get(key)  # of the job that was waited for
                 if found is None:
                     found = self._put(key, shape, fill, about)
@@ -123,9 +119,7 @@ class ArrayCache:
         about: Mapping[str, Any],
     ) -> Found:
         folder = self.folder(key)
-        temporary = folder.parent / f"{UNFINISHED}{folder.name}-{uuid4().hex}"  # not mkdtemp: others must read it
-        temporary.mkdir()
-        try:
+        with under_way(folder) as temporary:
             files = [temporary / name for name in layer_names(shape[0])]
             arrays = [self._new(file, shape[1:]) for file in files]
             facts = fill(self._writer(arrays))
@@ -148,8 +142,6 @@ class ArrayCache:
             except OSError:  # only where the file system knows no locks: another job's entry is as good as ours
                 if self.get(key) is None:
                     temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return layers(folder, shape), facts
 
     def _new(self, file: Path, shape: tuple[int, ...]) -> Any:
@@ -181,36 +173,10 @@ class ArrayCache:
 
         return write
 
-    @contextmanager
-    def _alone(self, folder: Path, about: Mapping[str, Any]) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_file(folder), mode=0o666)  # for all who may write the folder
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("another job computes features of story %r; waiting for it.", about.get("story"))
-            lock.acquire(poll_interval=0.2)
-        except OSError as error:  # some network file systems have none
-            log.warning("%s knows no locks (%s), so jobs that start together compute features twice.", self.root, error)
-        try:
-            if lock.is_locked:
-                for killed in folder.parent.glob(f"{UNFINISHED}{folder.name}-*"):
-                    shutil.rmtree(killed, ignore_errors=True)
-            yield
-        finally:
-            lock.release()
-
 
 def entry_name(key: Mapping[str, Any], dtype: str) -> str:
     """Digest of what decides the stored values."""
     return digest({"key": key, "dtype": dtype})
-
-
-def lock_file(folder: Path) -> Path:
-    """Where the job that computes an entry holds its lock; it stays, for a waiting job may have it open."""
-    return folder.parent / f".{folder.name}.lock"
 
 
 def layer_names(n_layers: int) -> list[str]:
@@ -247,11 +213,3 @@ def checked(folder: Path) -> dict[str, Any]:
     if not isinstance(entry["facts"], dict):
         raise TypeError("its facts are no mapping")
     return entry
-
-
-def remove(folder: Path) -> None:
-    """Remove an entry such that no other job ever sees a part of it."""
-    doomed = folder.parent / f"{UNFINISHED}{folder.name}-{uuid4().hex}"
-    with suppress(FileNotFoundError):  # another job was faster
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)

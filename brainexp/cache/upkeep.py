@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from brainexp.cache.digest import digest
-from brainexp.cache.store import ENTRY, UNFINISHED, checked, lock_file
+from brainexp.cache.folders import checked_folder
+from brainexp.cache.lock import UNFINISHED, lock_file
+from brainexp.cache.store import ENTRY, checked
 
-#: An entry is a folder named by a digest, in a folder named by its first two digits, and holds nothing but layers and
-#: ``entry.json``. Nothing else is ever touched.
+#: Where features and compressed checkpoints are, in the folder of the cache.
+FEATURES, CHECKPOINTS = "features", "checkpoints"
+#: An entry is a folder named by a digest, in a folder named by its first two digits, and holds nothing but ``entry.json``
+#: and layers, or what a checkpoint is made of. Nothing else is ever touched.
 ENTRY_NAME = re.compile(r"[0-9a-f]{64}")
 UNFINISHED_NAME = re.compile(rf"{re.escape(UNFINISHED)}([0-9a-f]{{64}})-[0-9a-f]{{32}}")
-FILE_NAME = re.compile(rf"layer_\d{{3,}}\.npy|{re.escape(ENTRY)}")
+FILE_NAMES = {
+    FEATURES: re.compile(rf"layer_\d{{3,}}\.npy|{re.escape(ENTRY)}"),
+    CHECKPOINTS: re.compile(r"[\w.-]+\.(safetensors|json|txt|model|jinja|yaml|bpe|tiktoken)"),
+}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One story's features on disk, as the list shows them.
+    """One story's features on disk, or a compressed checkpoint, as the list shows them.
 
     Parameters
     ----------
@@ -41,6 +48,11 @@ class Entry:
     n_bytes: int
     used: float
     told: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """`FEATURES` or `CHECKPOINTS`."""
+        return kind_of(self.folder)
 
     @property
     def model(self) -> str:
@@ -72,6 +84,12 @@ class Entry:
         return {**options, "stored as": self.told.get("dtype", "?")}
 
     @property
+    def told_options(self) -> str:
+        """Options of the compression, in words."""
+        given = self._about("compression").items()
+        return ", ".join(f"{name}={json.dumps(value)}" for name, value in given if name != "name" and value is not None)
+
+    @property
     def n_words(self) -> int:
         """Units of the story."""
         return int(self.told.get("shape", (0, 0, 0))[1])
@@ -81,8 +99,13 @@ class Entry:
         return found if isinstance(found, Mapping) else {}
 
 
+def kind_of(folder: Path) -> str:
+    """`FEATURES` or `CHECKPOINTS`, by where an entry is."""
+    return CHECKPOINTS if folder.parent.parent.name == CHECKPOINTS else FEATURES
+
+
 def entries(root: Path) -> list[Entry]:
-    """Every entry below a folder, the one used last first; broken ones too."""
+    """Every entry below a folder of features or checkpoints, the one used last first; broken ones too."""
     found = [_entry(folder) for folder in root.glob("??/*") if _is_ours(folder, ENTRY_NAME)]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
@@ -142,7 +165,7 @@ def abandoned(entry: Entry) -> bool:
 def fault(entry: Entry) -> str | None:
     """Return what is wrong with an entry, after reading all of it, or None."""
     try:
-        checked(entry.folder)
+        (checked if entry.kind == FEATURES else checked_folder)(entry.folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
     return None
@@ -195,7 +218,7 @@ def _is_ours(folder: Path, name: re.Pattern[str]) -> bool:
         and folder.parent.name == found[found.re.groups][:2]
         and folder.is_dir()
         and not folder.is_symlink()
-        and all(FILE_NAME.fullmatch(file.name) and file.is_file() for file in folder.iterdir())
+        and all(FILE_NAMES[kind_of(folder)].fullmatch(file.name) and file.is_file() for file in _files(folder))
     )
 
 
@@ -206,5 +229,10 @@ def _entry(folder: Path) -> Entry:
         used = about.stat().st_mtime
     except (OSError, ValueError):
         told, used = {}, folder.stat().st_mtime
-    n_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    n_bytes = sum(file.stat().st_size for file in _files(folder))
     return Entry(folder, n_bytes, used, told if isinstance(told, dict) else {})
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Everything in a folder; checkpoints may have folders of chat templates."""
+    return (one for one in folder.rglob("*") if kind_of(folder) == FEATURES or not one.is_dir())

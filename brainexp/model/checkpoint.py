@@ -83,7 +83,7 @@ def from_pretrained(kind: Any, path: str, revision: str | None, **options: Any) 
     """
     try:
         return kind.from_pretrained(path, revision=revision or "main", **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (ImportError, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]
         if Path(path).is_dir():
             raise ModelError(f"the checkpoint in {path} cannot be read by transformers: {reason}") from error

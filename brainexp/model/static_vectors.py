@@ -138,6 +138,7 @@ class LoadedVectors:
     #: There is no network whose weights could be counted or compressed.
     network = None
     n_layers = 1
+    arithmetic = ""
 
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
         """Look up every word of a story.

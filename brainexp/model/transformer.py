@@ -16,11 +16,13 @@ from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
+from brainexp.model.arithmetic import arithmetic
 from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton, transposed
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
+from brainexp.model.reading import body, read_network
 from brainexp.registry import MODELS
 
 #: Raise when features of the same options change; every cached feature is then computed again.
@@ -158,9 +160,7 @@ class Transformer:
         path = located(self.path)
         config = self._config(path)
         tokenizer = self.tokenizer()
-        network = self._network(path, config)
-        if config.is_encoder_decoder and self.states != "decoder":
-            network = network.get_encoder()  # the decoder is let go
+        network = body(self._network(path, config), self.states)  # head and, if it is not read, decoder are let go
         return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
 
     def tokenizer(self) -> Any:
@@ -261,8 +261,10 @@ class Transformer:
         import torch
 
         path = located(self.path)
-        kind = class_with_head(self._config(path))
-        return from_pretrained(kind, path, self.revision, **{"dtype": getattr(torch, self.dtype), **options}).eval()
+        config = self._config(path)
+        given = {"dtype": getattr(torch, self.dtype), **options}
+        network, _ = read_network(class_with_head(config), path, self.revision, config, "cpu", self.states, **given)
+        return network.eval()
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
@@ -274,9 +276,12 @@ class Transformer:
 
         dtype = getattr(torch, self.dtype)
         if self.weights == "pretrained":
-            if self.device_map is not None:
-                return from_pretrained(AutoModel, path, self.revision, dtype=dtype, device_map=self.device_map)
-            return from_pretrained(AutoModel, path, self.revision, dtype=dtype).to(self._device())
+            spread = {} if self.device_map is None else {"device_map": self.device_map}
+            device = self._device()
+            network, _ = read_network(
+                AutoModel, path, self.revision, config, device, self.states, dtype=dtype, **spread
+            )
+            return network if spread or quantized(config) is not None else network.to(device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             network = AutoModel.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
@@ -386,6 +391,11 @@ class LoadedTransformer:
     def n_dims(self) -> int:
         """Width of a layer."""
         return int(self.network.config.get_text_config().hidden_size)
+
+    @property
+    def arithmetic(self) -> str:
+        """With what it multiplies, in words."""
+        return arithmetic(self.network, self.model.dtype, self._device.type)
 
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
         """Read every word in its context.

@@ -64,7 +64,13 @@ def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[
         own, other = (_model_rows(Path(one["folder"]) / SCORES) for one in (run, runs[reference_at]))
         who = (names[at], names[reference_at])
         rows += paired_rows(_at_layer(own, None), _at_layer(other, None), (*who, "jobs, own layer"), None, scoring, rng)
-        if own.layer.max() == other.layer.max():
+        moved = moved_blocks(run, runs[reference_at])
+        if moved:
+            remarks.append(
+                f"{names[at]} is compared with {names[reference_at]} at their own layers only, since {moved}: layers of one "
+                "number are not of the same block."
+            )
+        elif own.layer.max() == other.layer.max():
             layer = int(runs[reference_at]["metrics"]["layer/chosen"])
             rows += paired_rows(
                 _at_layer(own, layer), _at_layer(other, layer), (*who, "jobs, same layer"), layer, scoring, rng
@@ -109,6 +115,17 @@ def unlike(run: Mapping[str, Any], other: Mapping[str, Any]) -> str:
         differing = [f"subjects: {', '.join(run['subjects'])} and {', '.join(other['subjects'])}"]
     more = f"; and {len(differing) - MAX_REASONS} more" if len(differing) > MAX_REASONS else ""
     return "; ".join(differing[:MAX_REASONS]) + more
+
+
+def moved_blocks(run: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Why layers of the same number are of other blocks in two runs, in words; empty where they are of the same."""
+    dropped = [int(one["metrics"].get("compression/blocks_dropped") or 0) for one in (run, other)]
+    methods = [
+        {key: value for key, value in _options(one).items() if key.startswith("compression.")} for one in (run, other)
+    ]
+    if not any(dropped) or methods[0] == methods[1]:
+        return ""
+    return f"compression dropped {dropped[0]} and {dropped[1]} blocks"
 
 
 def forest(comparisons: pd.DataFrame) -> Figure:

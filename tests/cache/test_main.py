@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from brainexp.cache import ArrayCache
+from brainexp.cache import ArrayCache, FolderCache
 from brainexp.cache.__main__ import main
 from brainexp.cache.upkeep import abandoned, entries, to_go, unfinished
 
@@ -276,7 +276,7 @@ KILLED = """
 import sys, time
 import numpy as np
 from pathlib import Path
-from brainexp.cache import ArrayCache
+from brainexp.cache import ArrayCache, FolderCache
 
 def fill(write):
     print("filling", flush=True)
@@ -317,3 +317,95 @@ def test_the_module_runs_and_gives_its_exit_code(root):
     assert told.returncode == 1
     assert "1 broken" in told.stdout
     assert told.stderr == ""
+
+
+def add_checkpoint(root, sparsity, model="gpt2", days=0.0):
+    """A compressed checkpoint of 1000 bytes of weights."""
+    options = {"name": "wanda", "sparsity": sparsity, "calibration": {"name": "grammar", "samples": 4}}
+    about = {"model": {"name": "transformer", "path": model}, "compression": options}
+    store = FolderCache(root / "checkpoints")
+
+    def fill(folder):
+        (folder / "model.safetensors").write_bytes(bytes(1000))
+        (folder / "config.json").write_text("{}")
+        return {"seconds": 1.0}
+
+    folder, _ = store.get_or_put({"model": model, **options}, fill, about, "a checkpoint")
+    used = time.time() - days * DAY_S
+    os.utime(folder / "entry.json", (used, used))
+    return folder
+
+
+def sparsities(root):
+    return sorted(entry.told["key"]["sparsity"] for entry in entries(root / "checkpoints"))
+
+
+def test_checkpoints_are_listed_with_their_options(root, capsys):
+    folder = add_checkpoint(root, 0.5)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+
+    assert call(root, "ls") == 0
+
+    told = capsys.readouterr().out
+    (row,) = [row for row in cells(told) if "wanda" in row]
+    assert row[:2] == ["gpt2", "wanda"]
+    assert "sparsity=0.5" in row[2]
+    assert '"samples": 4' in row[2]
+    assert f"; 1 checkpoints, {size / 1000:.1f} kB in {root / 'checkpoints'}" in told
+    assert "4 entries" in told
+
+    call(root, "ls", "--entries")
+    assert folder.name[:10] in capsys.readouterr().out
+
+
+def test_a_broken_checkpoint_is_named_and_pruned(root, capsys):
+    folder, whole = add_checkpoint(root, 0.5), add_checkpoint(root, 0.25)
+    (folder / "model.safetensors").write_bytes(bytes(1001))
+
+    assert call(root, "verify") == 1
+    assert f"broken  {folder}" in capsys.readouterr().out
+    assert call(root, "prune", "--broken", "--yes") == 0
+    assert not folder.exists()
+    assert whole.is_dir()
+    assert len(stories(root)) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "left", "n_stories"),
+    [
+        (["--unused", "10d"], [0.25], 2),
+        (["--model", "lab/*"], [0.5], 3),
+        (["--all"], [], 0),
+    ],
+)
+def test_checkpoints_are_pruned_like_features(root, words, left, n_stories):
+    add_checkpoint(root, 0.5, days=20)
+    add_checkpoint(root, 0.25, model="lab/other")
+
+    assert call(root, "prune", *words, "--yes") == 0
+
+    assert sparsities(root) == left
+    assert len(stories(root)) == n_stories
+
+
+def test_the_least_recently_used_go_first_whatever_they_are(root):
+    add_checkpoint(root, 0.5, days=60)
+    newest = add_checkpoint(root, 0.25)
+
+    call(root, "prune", "--max-size", "1MB", "--yes")
+    assert sparsities(root) == [0.25, 0.5]
+    call(root, "prune", "--max-size", "20kB", "--yes")
+
+    assert sparsities(root) == [0.25]
+    assert newest.is_dir()
+    assert "s1" in stories(root)
+
+
+def test_a_folder_among_checkpoints_that_is_none_is_never_touched(root):
+    theirs = root / "checkpoints" / "ab" / ("ab" + "0" * 62) / "thesis.tex"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+
+    call(root, "prune", "--all", "--yes")
+
+    assert theirs.read_text() == "mine"

@@ -149,6 +149,32 @@ def test_models_of_other_depth_are_compared_at_their_own_layers_only(tmp_path):
     assert remarks == ["bert-none-x has 4 layers and gpt2-none-x 3: they are compared at their own layers only."]
 
 
+@pytest.mark.parametrize("n_layers", [2, 3])
+def test_where_blocks_were_dropped_the_same_number_is_not_the_same_layer(tmp_path, n_layers):
+    metrics = {"layer/chosen": 1.0, "alignment/r": 0.2, "compression/blocks_dropped": 1.0}
+    job(tmp_path, "gpt2-none-x", 0)
+    job(tmp_path, "gpt2-layer_drop-x", 0.05, n_layers=n_layers, seed=1, metrics=metrics)
+
+    comparisons, remarks = job_comparisons(records(tmp_path))
+
+    assert set(comparisons.source) == {"gpt2-layer_drop-x"}
+    assert comparisons.layer.isna().all()
+    assert remarks == [
+        "gpt2-layer_drop-x is compared with gpt2-none-x at their own layers only, since compression dropped 1 and 0 blocks: "
+        "layers of one number are not of the same block."
+    ]
+
+
+def test_two_jobs_that_dropped_the_same_blocks_are_compared_at_the_same_layer(tmp_path):
+    metrics = {"layer/chosen": 1.0, "alignment/r": 0.2, "compression/blocks_dropped": 1.0}
+    job(tmp_path, "gpt2-layer_drop-x", 0, metrics=metrics)
+    job(tmp_path, "bert-layer_drop-x", 0.05, seed=1, metrics=metrics)
+
+    comparisons, _ = job_comparisons(records(tmp_path))
+
+    assert comparisons.layer.notna().any()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

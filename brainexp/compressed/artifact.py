@@ -1,0 +1,252 @@
+"""A compressed checkpoint is made once, under the digest of what made it, and read from there ever after."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainexp.cache import FolderCache, digest, readable_bytes, require_room
+from brainexp.compressed.proof import let_go, probe_features, proved
+from brainexp.compression.calibration import windows
+from brainexp.compression.none import NoCompression
+from brainexp.containers import IntArray, Stimulus
+from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
+from brainexp.errors import ConfigError
+from brainexp.interfaces import Compression, LoadedModel, Model, Uncompressed
+from brainexp.model.transformer import Transformer
+from brainexp.progress import Stopwatch
+from brainexp.registry import COMPRESSIONS, MODELS
+
+log = logging.getLogger(__name__)
+
+#: Raise when the same options make other checkpoints; every one is then made anew.
+ARTIFACT_VERSION = 1
+#: Where checkpoints are, in the folder of the cache.
+FOLDER = "checkpoints"
+#: Packages that decide what a compression makes of the weights.
+LIBRARIES = ("torch", "transformers", "llmcompressor", "compressed-tensors", "bitsandbytes")
+
+
+def uncompressed(model: Model, compression: Compression, stimuli: Sequence[Stimulus]) -> Uncompressed:
+    """Return what a compression works on; weights are read when it asks for them.
+
+    Parameters
+    ----------
+    model : Model
+        Full precision, a network.
+    compression : Compression
+        Says what text it needs.
+    stimuli : sequence of Stimulus
+        Stories of the study, for calibrations that read them.
+    """
+    assert isinstance(model, Transformer)  # compressions object to all others
+    tokenizer = model.tokenizer()
+    samples: IntArray = np.empty((0, 0), np.intp)
+    text = compression.calibration
+    if text is not None:
+        samples = windows(text.texts(stimuli), tokenizer, text.samples, text.tokens, text.seed)
+    return Uncompressed(model.blueprint(), tokenizer, samples, model.network_with_head)
+
+
+def artifact_key(model: Model, compression: Compression, samples: IntArray) -> dict[str, Any]:
+    """Return everything that decides a compressed checkpoint.
+
+    Parameters
+    ----------
+    model : Model
+        Its weights, and in which precision and of which half they are read.
+    compression : Compression
+        Method and all options.
+    samples : array of int of shape (n_samples, n_tokens)
+        Tokens that it is calibrated on; their source may tell other stories tomorrow.
+    """
+    options = MODELS.cache_key(model)
+    return {
+        "version": ARTIFACT_VERSION,
+        "model": {"identity": model.identity(), "dtype": options["dtype"], "states": options["states"]},
+        "compression": COMPRESSIONS.cache_key(compression),
+        "calibration": calibration_digest(samples),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+    }
+
+
+def calibration_digest(samples: IntArray) -> str | None:
+    """Digest of the tokens that a compression is calibrated on; None where it needs none."""
+    return digest(samples.tolist()) if samples.size else None
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedModel:
+    """A model and what makes it smaller; weights are read, and made, when they are first needed.
+
+    Parameters
+    ----------
+    model : Model
+        As it was before.
+    compression : Compression
+        What makes it smaller.
+    stimuli : tuple of Stimulus
+        Stories of the study, for calibrations that read them.
+    cache_dir : Path
+        Folder of the cache.
+    """
+
+    model: Model
+    compression: Compression
+    stimuli: tuple[Stimulus, ...]
+    cache_dir: Path
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """What decides the features, but for the text: part of their cache key."""
+        compression = COMPRESSIONS.cache_key(self.compression)
+        if self._changes:
+            compression["artifact"] = digest(self._artifact_key)
+        return {
+            "model": {**MODELS.cache_key(self.model), "identity": self.model.identity()},
+            "compression": compression,
+        }
+
+    @cached_property
+    def blocks_dropped(self) -> int:
+        """Return how many blocks go."""
+        if not self._changes:
+            return 0
+        n_blocks = self.model.blueprint().n_blocks
+        return n_blocks - self.compression.blocks_left(n_blocks)
+
+    def shape(self) -> tuple[int, int]:
+        """Layers and width of the features, known without reading weights."""
+        return len(self.layer_numbers()), self.model.shape()[1]
+
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Which layers the features are of; 0 is the embedding output, and blocks that went have no number.
+
+        Raises
+        ------
+        ConfigError
+            If ``model.layers`` names a layer that is not left.
+        """
+        numbers = self.model.layer_numbers()
+        if not self.blocks_dropped:
+            return numbers
+        left = self.model.blueprint().n_blocks - self.blocks_dropped
+        if MODELS.options(self.model)["layers"] == "all":
+            return tuple(number for number in numbers if number <= left)
+        if numbers[-1] > left:
+            raise ConfigError(
+                f"model.layers={list(numbers)}, but compression {COMPRESSIONS.name_of(self.compression)!r} leaves {left} "
+                f"blocks, so that layers 0 to {left} remain. Give model.layers=all, or none above {left}."
+            )
+        return numbers
+
+    def load(self) -> LoadedModel:
+        """Return the compressed network; it is read once.
+
+        Raises
+        ------
+        ConfigError
+            If the checkpoint does not fit on the disk.
+        ModelError
+            If the compressed checkpoint is not what was asked for.
+        """
+        return self._loaded
+
+    def facts(self) -> dict[str, float]:
+        """Return what making it took, ``compression/…``; empty where nothing is changed."""
+        return {f"compression/{name}": value for name, value in self.artifact[1].items()} if self._changes else {}
+
+    @cached_property
+    def artifact(self) -> tuple[Path, dict[str, float]]:
+        """Folder of the compressed checkpoint and its facts; it is made if it is not there."""
+        store = FolderCache(self.cache_dir / FOLDER)
+        name = COMPRESSIONS.name_of(self.compression)
+        about = {"model": MODELS.options(self.model), "compression": COMPRESSIONS.options(self.compression)}
+        what = f"the checkpoint of {about['model']['path']!r} with compression {name!r}"
+        return store.get_or_put(self._artifact_key, self._make, about, what)
+
+    @cached_property
+    def given(self) -> Uncompressed:
+        """What the compression works on."""
+        return uncompressed(self.model, self.compression, self.stimuli)
+
+    @property
+    def _changes(self) -> bool:
+        return not isinstance(self.compression, NoCompression)
+
+    @cached_property
+    def _artifact_key(self) -> dict[str, Any]:
+        return artifact_key(self.model, self.compression, self.given.samples)
+
+    @cached_property
+    def _loaded(self) -> LoadedModel:
+        source = (
+            self.model.at(self.artifact[0]) if self._changes and isinstance(self.model, Transformer) else self.model
+        )
+        network = source.load()
+        if network.arithmetic:
+            log.info("features are computed with %s", network.arithmetic)
+        return network
+
+    def _make(self, folder: Path) -> dict[str, float]:
+        """Compress, save, read again and prove."""
+        assert isinstance(self.model, Transformer)
+        n_bytes = int(base_bytes(self.model))
+        free = require_room(folder, n_bytes, "as much as the uncompressed weights", of="compressed checkpoint")
+        name = COMPRESSIONS.name_of(self.compression)
+        log.info("compression %r: up to %s, %s free", name, readable_bytes(n_bytes), readable_bytes(free))
+        watch = Stopwatch()
+        with watch.stage("compress"):
+            network = self.compression.compress(self.given)
+        held, held_on_gpu = peak_memory_bytes(), peak_gpu_memory_bytes()
+        with watch.stage("prove"):
+            expected = probe_features(self.model, network, self.given.tokenizer)
+            on_a_device = (one.device for one in network.parameters() if one.device.type != "meta")
+            device = next(on_a_device, "cpu")  # weights that are on the disk are computed with there
+            with warnings.catch_warnings():  # that weights which are not in memory must fit there, shard by shard
+                warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules", UserWarning)
+                network.save_pretrained(folder)
+            self.given.tokenizer.save_pretrained(folder)
+            del network
+            let_go(self.given.blueprint)  # the proof reads others
+            found = proved(self.model, self.compression, folder, expected, str(device))
+        facts = {
+            "seconds": watch.seconds["compress"],
+            "proof_seconds": watch.seconds["prove"],
+            "peak_memory_bytes": held,
+            "peak_gpu_memory_bytes": held_on_gpu,
+            "disk_bytes": float(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())),
+            **found,
+        }
+        log.info("compression %r: %s", name, _told(facts))
+        return facts
+
+
+def base_bytes(model: Model) -> float:
+    """Bytes of the uncompressed weights with their head, as they are in memory while a compression works."""
+    blueprint, size = model.blueprint(), model.size()
+    n_in_head = sum(n_out * n_in for name, (n_out, n_in) in blueprint.linear.items() if name in blueprint.head)
+    return size.n_bytes + n_in_head * (4 if blueprint.dtype == "float32" else 2)
+
+
+def _told(facts: Mapping[str, float]) -> str:
+    changed = "" if "weight_change" not in facts else f"weights changed by {100 * facts['weight_change']:.2g} %, "
+    return (
+        f"made in {facts['seconds']:.1f} s, {readable_bytes(facts['disk_bytes'])} on disk; {changed}read again with features "
+        f"that differ by {100 * facts['reload_error']:.2g} %"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
