@@ -190,7 +190,6 @@ def run(experiment: Experiment) -> Result:
         voxels,
         metrics={
             **facts,
-            "compression/blocks_dropped": float(smaller(experiment).blocks_dropped),
             **known.metrics,
             **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
             **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},

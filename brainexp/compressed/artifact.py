@@ -161,8 +161,11 @@ class CompressedModel:
         return self._loaded
 
     def facts(self) -> dict[str, float]:
-        """Return what making it took, ``compression/…``; empty where nothing is changed."""
-        return {f"compression/{name}": value for name, value in self.artifact[1].items()} if self._changes else {}
+        """Return what making it took and took away, ``compression/…``; empty where nothing is changed."""
+        if not self._changes:
+            return {}
+        found = {**self.artifact[1], "blocks_dropped": float(self.blocks_dropped)}
+        return {f"compression/{name}": value for name, value in found.items()}
 
     @cached_property
     def artifact(self) -> tuple[Path, dict[str, float]]:

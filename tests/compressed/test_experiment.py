@@ -46,8 +46,8 @@ def test_one_untrained_twin_serves_a_sweep_and_the_compressed_model_scores_other
     assert pruned.metrics["alignment/r"] != full.metrics["alignment/r"]
     assert pruned.metrics["compression/weight_change"] > 0.2
     assert pruned.metrics["compression/reload_error"] == 0
-    assert pruned.metrics["compression/blocks_dropped"] == full.metrics["compression/blocks_dropped"] == 0
-    assert "compression/weight_change" not in full.metrics
+    assert pruned.metrics["compression/blocks_dropped"] == 0
+    assert not {"compression/weight_change", "compression/blocks_dropped"} & full.metrics.keys()
     assert all(isinstance(value, float) for value in pruned.metrics.values())
     assert not any("computed with" in remark for remark in (*pruned.remarks, *full.remarks))
 
