@@ -11,6 +11,7 @@ import numpy as np
 from brainexp.containers import FloatArray, IntArray
 from brainexp.errors import ModelError
 from brainexp.model.checkpoint import from_pretrained, located
+from brainexp.model.prequantized import dense, read_network, recognised
 
 if TYPE_CHECKING:
     from brainexp.model.transformer import LoadedTransformer, Transformer
@@ -103,13 +104,14 @@ def with_head(model: Transformer, network: Any) -> Any:
 
     path = located(model.path)
     dtype = getattr(torch, model.dtype)
+    config = recognised(from_pretrained(AutoConfig, path, model.revision), path, model.revision)
     if model.weights == "random":
         with torch.random.fork_rng():
             torch.manual_seed(model.seed)
-            config = from_pretrained(AutoConfig, path, model.revision)
-            whole = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+            whole = AutoModelForCausalLM.from_config(dense(config), dtype=dtype)  # type: ignore[no-untyped-call]
     else:
-        whole, told = from_pretrained(AutoModelForCausalLM, path, model.revision, dtype=dtype, output_loading_info=True)
+        options = {"dtype": dtype, "output_loading_info": True}
+        whole, told = read_network(AutoModelForCausalLM, path, model.revision, config, **options)
         if told["missing_keys"]:
             raise ModelError(
                 f"the checkpoint of {model.path!r} was saved without {', '.join(sorted(told['missing_keys']))}, so the model "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +17,23 @@ from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
-from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton
+from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, reads, skeleton
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
+from brainexp.model.kernels import kernel_path
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
+from brainexp.model.prequantized import (
+    dense,
+    description,
+    quantization,
+    read_network,
+    recognised,
+    require_readable,
+)
 from brainexp.registry import MODELS
+
+log = logging.getLogger(__name__)
 
 #: Raise when features of the same options change; every cached feature is then computed again.
 FEATURES_VERSION = 2
@@ -136,7 +148,7 @@ class Transformer:
         path = located(self.path)
         config = self._config(path)
         if self.weights == "random":
-            source = {"config": config.to_dict(), "seed": self.seed}
+            source = {"config": dense(config).to_dict(), "seed": self.seed}
         elif Path(path).is_dir():
             source = {"files": checkpoint_digest(Path(path))}
         else:
@@ -161,6 +173,8 @@ class Transformer:
         network = self._network(path, config)
         if config.is_encoder_decoder and self.states != "decoder":
             network = network.get_encoder()  # the decoder is let go
+        if self._quantization(config) is not None:
+            log.info("%s: %s", self.path, kernel_path(network, self._device()))
         return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
 
     def tokenizer(self) -> Any:
@@ -244,7 +258,7 @@ class Transformer:
             n_blocks=n_blocks_of(config, self.states),
             linear=linear,
             head=heads_of(network, linear),
-            quantized=quantized(config),
+            quantized=None if (told := self._quantization(config)) is None else description(told),
             device=self._device(),
             dtype=self.dtype,
         )
@@ -260,8 +274,9 @@ class Transformer:
         import torch
 
         path = located(self.path)
-        kind = class_with_head(self._config(path))
-        return from_pretrained(kind, path, self.revision, **{"dtype": getattr(torch, self.dtype), **options}).eval()
+        config = self._config(path)
+        given = {"dtype": getattr(torch, self.dtype), **options}
+        return read_network(class_with_head(config), path, self.revision, config, **given).eval()
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
@@ -273,12 +288,13 @@ class Transformer:
 
         dtype = getattr(torch, self.dtype)
         if self.weights == "pretrained":
-            if self.device_map is not None:
-                return from_pretrained(AutoModel, path, self.revision, dtype=dtype, device_map=self.device_map)
-            return from_pretrained(AutoModel, path, self.revision, dtype=dtype).to(self._device())
+            place = self._placed_when_read(config)
+            if place is not None:
+                return read_network(AutoModel, path, self.revision, config, dtype=dtype, device_map=place)
+            return read_network(AutoModel, path, self.revision, config, dtype=dtype).to(self._device())
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            network = AutoModel.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+            network = AutoModel.from_config(dense(config), dtype=dtype)  # type: ignore[no-untyped-call]
         if self.device_map is None:
             return network.to(self._device())
         from accelerate import dispatch_model, infer_auto_device_map
@@ -289,6 +305,16 @@ class Transformer:
             None if self.device_map == "sequential" else get_balanced_memory(network, no_split_module_classes=whole)
         )
         return dispatch_model(network, infer_auto_device_map(network, memory, no_split_module_classes=whole))
+
+    def _placed_when_read(self, config: Any) -> str | None:
+        """Where weights go as they are read, or None if they move when all are there, which 8-bit ones must not."""
+        told = quantization(config)
+        by_hand = told is None or told["quant_method"] != "bitsandbytes"
+        return self.device_map if by_hand or self.device_map is not None else self._device()
+
+    def _quantization(self, config: Any) -> Mapping[str, Any] | None:
+        """How the weights are quantized already; random ones are not."""
+        return quantization(config) if self.weights == "pretrained" else None
 
     def _require_accelerate(self) -> None:
         if self.device_map is not None and importlib.util.find_spec("accelerate") is None:
@@ -312,7 +338,10 @@ class Transformer:
     def _config(self, path: str) -> Any:
         from transformers import AutoConfig
 
-        config = from_pretrained(AutoConfig, path, self.revision)
+        config = recognised(from_pretrained(AutoConfig, path, self.revision), path, self.revision)
+        told = self._quantization(config)
+        if told is not None:
+            require_readable(told, self.path)
         if self.states is not None and not config.is_encoder_decoder:
             raise ModelError(
                 f"model {self.path!r} is no encoder–decoder, so it has no {self.states} states. Give model.states=null."
