@@ -1,5 +1,5 @@
 """What makes a model smaller: one module per method."""
 
-from brainexp.compression import none
+from brainexp.compression import bnb_fp4, bnb_int8, bnb_nf4, none
 
-__all__ = ["none"]
+__all__ = ["bnb_fp4", "bnb_int8", "bnb_nf4", "none"]

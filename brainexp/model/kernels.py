@@ -52,3 +52,32 @@ def _of_bitsandbytes(told: Mapping[str, Any], device: str) -> str:
     outliers = told.get("llm_int8_threshold", 6.0)
     beside = f", those of at least {outliers:g} beside them in their own" if outliers else ""
     return f"products of int8 weights with inputs rounded to int8{beside} on {device}"
+
+
+def rounds_inputs(network: Any) -> bool:
+    """Return whether the inputs of quantized layers are rounded too, to eight bits or fewer.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of transformers, as loaded.
+    """
+    told = quantization(network.config)
+    if told is None:
+        return False
+    groups = (told.get("config_groups") or {}).values()
+    return bool(told.get("load_in_8bit")) or any(group.get("input_activations") for group in groups)
+
+
+def mixes_texts(network: Any) -> bool:
+    """Return whether what is read in one pass is rounded together, so that features depend on what is read beside a text.
+
+    LLM.int8() leaves out of rounding all columns in which any token of the pass has a large value.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of transformers, as loaded.
+    """
+    told = quantization(network.config) or {}
+    return bool(told.get("load_in_8bit")) and float(told.get("llm_int8_threshold", 6.0)) > 0

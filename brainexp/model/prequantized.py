@@ -481,6 +481,31 @@ def stored_bits(
     return {layer: total / (linear[layer][0] * linear[layer][1]) for layer, total in bits.items() if total}
 
 
+def bytes_in_memory(network: Any, told: Told | None) -> float:
+    """Bytes of a network's weights once it is loaded: those of bitsandbytes stay packed, all others become dense.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Dense, with or without values.
+    told : mapping or None
+        From `quantization`.
+    """
+    import torch
+
+    total = float(sum(weight.numel() * weight.element_size() for weight in network.parameters()))
+    if told is None or told["quant_method"] != "bitsandbytes":
+        return total
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    kept = list(told.get("llm_int8_skip_modules") or ())
+    packed = 0.5 + 4 / 64 if told.get("load_in_4bit") else 1.0
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Linear) and should_convert_module(name, kept):
+            total -= module.weight.numel() * (module.weight.element_size() - packed)
+    return total
+
+
 #: Bits of an element, by safetensors' name of its type.
 BITS_OF = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,

@@ -21,9 +21,10 @@ from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, r
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
-from brainexp.model.kernels import kernel_path
+from brainexp.model.kernels import kernel_path, mixes_texts, rounds_inputs
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
 from brainexp.model.prequantized import (
+    bytes_in_memory,
     dense,
     description,
     quantization,
@@ -211,10 +212,9 @@ class Transformer:
         config = self._config(located(self.path))
         with torch.device("meta"):
             network = AutoModel.from_config(config, dtype=getattr(torch, self.dtype))  # type: ignore[no-untyped-call]
-        weights = list(network.parameters())
-        n_parameters = sum(weight.numel() for weight in weights)
+        n_parameters = sum(weight.numel() for weight in network.parameters())
         return ModelSize(
-            n_bytes=float(sum(weight.numel() * weight.element_size() for weight in weights)),
+            n_bytes=bytes_in_memory(network, self._quantization(config)),
             multiplications_per_unit=2.0 * n_parameters * TOKENS_PER_WORD * self._words_read_per_word(),
         )
 
@@ -561,13 +561,16 @@ class LoadedTransformer:
 
     @cached_property
     def _room(self) -> Room:
+        if mixes_texts(self.network):
+            return Room(1)  # each text alone: its features are then its own, whatever the batch size
         return Room(self.model.tokens_per_batch or (512 if self._device.type == "cpu" else 16_384))
 
     @cached_property
     def _anatomy(self) -> Anatomy:
         part = self.network.get_decoder() if self.model.states == "decoder" else self.network
         vocabulary = self.network.config.get_text_config().vocab_size
-        return examined(part, self._forward, self._n_blocks, vocabulary, self._device)
+        rounded = rounds_inputs(self.network)
+        return examined(part, self._forward, self._n_blocks, vocabulary, self._device, rounded=rounded)
 
     @cached_property
     def _device(self) -> Any:
