@@ -11,7 +11,8 @@ import numpy as np
 from brainexp.containers import FloatArray, IntArray
 from brainexp.errors import ModelError
 from brainexp.model.checkpoint import from_pretrained, located
-from brainexp.model.prequantized import dense, read_network, recognised
+from brainexp.model.prequantized import dense, recognised
+from brainexp.model.reading import read_network
 
 if TYPE_CHECKING:
     from brainexp.model.transformer import LoadedTransformer, Transformer
@@ -110,12 +111,12 @@ def with_head(model: Transformer, network: Any) -> Any:
             torch.manual_seed(model.seed)
             whole = AutoModelForCausalLM.from_config(dense(config), dtype=dtype)  # type: ignore[no-untyped-call]
     else:
-        options = {"dtype": dtype, "output_loading_info": True}
-        whole, told = read_network(AutoModelForCausalLM, path, model.revision, config, **options)
-        if told["missing_keys"]:
+        where = (path, model.revision, config, str(next(network.parameters()).device), model.states)
+        whole, missing = read_network(AutoModelForCausalLM, *where, dtype=dtype)
+        if missing or whole.get_output_embeddings() is None:  # a quantized one is read as what it was saved from
             raise ModelError(
-                f"the checkpoint of {model.path!r} was saved without {', '.join(sorted(told['missing_keys']))}, so the model "
-                "cannot answer. Give prompt.features=stimulus or last, or a whole checkpoint."
+                f"the checkpoint of {model.path!r} was saved without {', '.join(missing) or 'a head'}, so the model cannot "
+                "answer. Give prompt.features=stimulus or last, or a whole checkpoint."
             )
     ends = whole.generation_config.eos_token_id
     whole.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=0)  # type: ignore[no-untyped-call]

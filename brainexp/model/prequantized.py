@@ -32,8 +32,6 @@ from pathlib import Path
 from typing import Any
 
 from brainexp.errors import ModelError
-from brainexp.model.checkpoint import from_pretrained
-from brainexp.model.workarounds.bitsandbytes_cpu_repack import keep_plain
 
 Told = Mapping[str, Any]
 
@@ -47,7 +45,7 @@ OLD_FILES: Mapping[str, str] = {"quantize_config.json": "gptq", "quant_config.js
 OLD_NAMES: Mapping[str, str] = {"w_bit": "bits", "q_group_size": "group_size"}
 #: Which of the 8 numbers of a word is that of the first output, of the second, ...
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
-#: The attribute of a network that says what its dense weights were unpacked from.
+#: The attribute of a network's body that says what its dense weights were unpacked from.
 UNPACKED_FROM = "unpacked_from"
 
 
@@ -58,9 +56,9 @@ def quantization(config: Any) -> Told | None:
     ----------
     config : transformers.PretrainedConfig
     """
-    told = getattr(config, "quantization_config", None) or getattr(
-        config.get_text_config(), "quantization_config", None
-    )
+    told = getattr(config, "quantization_config", None)
+    if told is None and hasattr(config, "get_text_config"):
+        told = getattr(config.get_text_config(), "quantization_config", None)
     if told is None:
         return None
     plain = dict(told if isinstance(told, Mapping) else told.to_dict())
@@ -193,71 +191,50 @@ def dense(config: Any) -> Any:
     return twin
 
 
-def read_network(kind: Any, path: str, revision: str | None, config: Any, **options: Any) -> Any:
-    """Read a network's weights, quantized or not.
-
-    Parameters
-    ----------
-    kind : class of transformers
-        Such as AutoModel.
-    path : str
-        A folder or a Hugging Face id.
-    revision : str or None
-        Branch, tag or commit on the hub.
-    config : transformers.PretrainedConfig
-        Of the checkpoint.
-    **options
-        Of ``from_pretrained``.
-
-    Returns
-    -------
-    torch.nn.Module
-        Or what ``from_pretrained`` returns with these options.
-
-    Raises
-    ------
-    ModelError
-        If the checkpoint cannot be read.
+def quiet_bitsandbytes() -> None:
+    """Leave out what bitsandbytes logs in every pass: that 8-bit products take inputs in float16, and that a kernel of the
+    hub, which is not used, is not there.
     """
-    told = quantization(config)
-    if told is not None:
-        require_readable(told, path)
-        if told["quant_method"] in READ_HERE:
-            return _unpacked_network(kind, path, revision, config, told, options)
-    if "bitsandbytes" in (told or {}).get("quant_method", "") or "quantization_config" in options:
-        _quiet_bitsandbytes()
-    try:
-        read = from_pretrained(kind, path, revision, **options)
-    except (ImportError, RuntimeError) as error:
-        if told is None:
-            raise
-        raise ModelError(
-            f"the checkpoint of {path!r} is quantized ({description(told)}), and transformers cannot read it here: {error}"
-        ) from error
-    keep_plain(read[0] if isinstance(read, tuple) else read)
-    return read
-
-
-def _quiet_bitsandbytes() -> None:
-    """Leave out what bitsandbytes says in every pass: that 8-bit products take inputs in float16, and that it has no kernel
-    of the hub, which we do not use."""
     for name in ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _unpacked_network(
-    kind: Any, path: str, revision: str | None, config: Any, told: Told, options: Mapping[str, Any]
-) -> Any:
-    """Read a GPTQ or AWQ checkpoint into the dense network of its class."""
+def unpacked_network(kind: Any, path: str, revision: str | None, config: Any, **options: Any) -> tuple[Any, Any]:
+    """Read a checkpoint of GPTQ or AWQ into the dense network of its class.
+
+    Parameters
+    ----------
+    kind : class of transformers
+        That the checkpoint was saved from; no Auto class, which would read the packed weights.
+    path : str
+        A folder or a Hugging Face id.
+    revision : str or None
+    config : transformers.PretrainedConfig
+        Of the checkpoint, from `recognised`.
+    **options
+        Of ``from_pretrained``; ``dtype`` must be given.
+
+    Returns
+    -------
+    network : transformers.PreTrainedModel
+    loading : mapping
+        What transformers says of the loading.
+
+    Raises
+    ------
+    ModelError
+        If files or tensors are not there, or not for this architecture.
+    """
     import transformers
 
-    method, plain = str(told["quant_method"]), dense(config)
+    told, plain = quantization(config), dense(config)
+    assert told is not None
+    method = str(told["quant_method"])
     first_format = method == "gptq" and _packing(told) == "gptq"
     weights = _dense_weights(weight_files(path, revision, told), method, first_format, options["dtype"])
-    mapping = getattr(kind, "_model_mapping", None)  # Auto classes ask for a path, which would read the packed weights
-    kind = kind if mapping is None else mapping[type(plain)]
-    asked = dict(options) | {"output_loading_info": True}
-    network, loading = kind.from_pretrained(None, config=plain, state_dict=weights, **asked)
+    network, loading = kind.from_pretrained(
+        None, config=plain, state_dict=weights, **{**options, "output_loading_info": True}
+    )
     if loading["missing_keys"] or loading["mismatched_keys"]:
         lacking = sorted(map(str, {*loading["missing_keys"], *loading["mismatched_keys"]}))
         raise ModelError(
@@ -265,12 +242,11 @@ def _unpacked_network(
             f"{', '.join(lacking[:3])}{' …' if len(lacking) > 3 else ''}. It is incomplete, or of an architecture whose "
             "quantized layers have other names; take the full model with compression=... instead."
         )
-    if network.can_generate():
-        settings = _file(path, revision, "generation_config.json", getattr(config, "_commit_hash", None))
-        if settings is not None:
-            network.generation_config = transformers.GenerationConfig.from_pretrained(settings.parent)
-    setattr(network, UNPACKED_FROM, description(told))
-    return (network, loading) if options.get("output_loading_info") else network
+    settings = _file(path, revision, "generation_config.json", getattr(config, "_commit_hash", None))
+    if settings is not None and network.can_generate():
+        network.generation_config = transformers.GenerationConfig.from_pretrained(settings.parent)
+    setattr(network.base_model, UNPACKED_FROM, description(told))
+    return network, loading
 
 
 def _dense_weights(files: Sequence[Path], method: str, first_format: bool, dtype: Any) -> dict[str, Any]:

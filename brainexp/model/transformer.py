@@ -17,21 +17,21 @@ from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
+from brainexp.model.arithmetic import arithmetic, mixes_texts, rounds_inputs
 from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, reads, skeleton
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
-from brainexp.model.kernels import kernel_path, mixes_texts, rounds_inputs
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
 from brainexp.model.prequantized import (
     bytes_in_memory,
     dense,
     description,
     quantization,
-    read_network,
     recognised,
     require_readable,
 )
+from brainexp.model.reading import body, read_network
 from brainexp.registry import MODELS
 
 log = logging.getLogger(__name__)
@@ -171,11 +171,9 @@ class Transformer:
         path = located(self.path)
         config = self._config(path)
         tokenizer = self.tokenizer()
-        network = self._network(path, config)
-        if config.is_encoder_decoder and self.states != "decoder":
-            network = network.get_encoder()  # the decoder is let go
+        network = body(self._network(path, config), self.states)  # head and, if it is not read, decoder are let go
         if self._quantization(config) is not None:
-            log.info("%s: %s", self.path, kernel_path(network, self._device()))
+            log.info("%s: %s", self.path, arithmetic(network, self.dtype, self._device()))
         return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
 
     def tokenizer(self) -> Any:
@@ -276,7 +274,8 @@ class Transformer:
         path = located(self.path)
         config = self._config(path)
         given = {"dtype": getattr(torch, self.dtype), **options}
-        return read_network(class_with_head(config), path, self.revision, config, **given).eval()
+        network, _ = read_network(class_with_head(config), path, self.revision, config, "cpu", self.states, **given)
+        return network.eval()
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
@@ -288,10 +287,12 @@ class Transformer:
 
         dtype = getattr(torch, self.dtype)
         if self.weights == "pretrained":
-            place = self._placed_when_read(config)
-            if place is not None:
-                return read_network(AutoModel, path, self.revision, config, dtype=dtype, device_map=place)
-            return read_network(AutoModel, path, self.revision, config, dtype=dtype).to(self._device())
+            spread = {} if self.device_map is None else {"device_map": self.device_map}
+            device = self._device()
+            network, _ = read_network(
+                AutoModel, path, self.revision, config, device, self.states, dtype=dtype, **spread
+            )
+            return network if spread or quantization(config) is not None else network.to(device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             network = AutoModel.from_config(dense(config), dtype=dtype)  # type: ignore[no-untyped-call]
@@ -305,12 +306,6 @@ class Transformer:
             None if self.device_map == "sequential" else get_balanced_memory(network, no_split_module_classes=whole)
         )
         return dispatch_model(network, infer_auto_device_map(network, memory, no_split_module_classes=whole))
-
-    def _placed_when_read(self, config: Any) -> str | None:
-        """Where weights go as they are read, or None if they move when all are there, which 8-bit ones must not."""
-        told = quantization(config)
-        by_hand = told is None or told["quant_method"] != "bitsandbytes"
-        return self.device_map if by_hand or self.device_map is not None else self._device()
 
     def _quantization(self, config: Any) -> Mapping[str, Any] | None:
         """How the weights are quantized already; random ones are not."""
@@ -414,6 +409,11 @@ class LoadedTransformer:
     def n_dims(self) -> int:
         """Width of a layer."""
         return int(self.network.config.get_text_config().hidden_size)
+
+    @property
+    def arithmetic(self) -> str:
+        """With what it multiplies, in words."""
+        return arithmetic(self.network, self.model.dtype, self._device.type)
 
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
         """Read every word in its context.
