@@ -57,7 +57,8 @@ class BitsAndBytes(Compressing):
         from transformers import BitsAndBytesConfig
 
         kept = list(self._kept_modules(given.blueprint))
-        config = BitsAndBytesConfig(llm_int8_skip_modules=kept, **self._settings(given.blueprint))
+        settings = self._settings(given.blueprint)
+        config = BitsAndBytesConfig(llm_int8_skip_modules=kept, **settings)  # type: ignore[no-untyped-call]
         return given.network(quantization_config=config, device_map=given.blueprint.device)
 
     def _settings(self, blueprint: Blueprint) -> dict[str, Any]:

@@ -27,20 +27,16 @@ def arithmetic(network: Any, dtype: str, device: str) -> str:
         Such as "dense matrix products in bfloat16 on cpu" or "gptq w4 g128, unpacked when read: dense matrix products in
         bfloat16 on cpu".
     """
-    dense = f"{DENSE} in {dtype} on {device}"
+    dense = f"{DENSE} in {dtype} on {device}" + (", inputs rounded on the way" if rounds_inputs(network) else "")
+    source = getattr(network, UNPACKED_FROM, None)
+    if source is not None:
+        return f"{source}, unpacked when read: {dense}"
     told = quantization(network.config)
     if told is None:
-        source = getattr(network, UNPACKED_FROM, None)
-        return dense if source is None else f"{source}, unpacked when read: {dense}"
-    method = told["quant_method"]
-    if method == "bitsandbytes":
+        return dense
+    if told["quant_method"] == "bitsandbytes":
         return f"{description(told)}, {_of_bitsandbytes(told, device)}"
-    if method == "compressed-tensors":
-        packed = any("weight_packed" in name for name, _ in network.named_parameters())
-        when = "in the first pass" if packed else "when read"
-        rounded = ", inputs rounded on the way and back" if rounds_inputs(network) else ""
-        return f"{description(told)}, unpacked {when}: {dense}{rounded}"
-    return f"{description(told)}, as transformers multiplies it: in {dtype} on {device}"
+    return f"{description(told)}, as transformers multiplies it in {dtype} on {device}"
 
 
 def _of_bitsandbytes(told: Mapping[str, Any], device: str) -> str:
@@ -60,11 +56,9 @@ def rounds_inputs(network: Any) -> bool:
     network : torch.nn.Module
         Of transformers, as it was read.
     """
-    told = quantization(getattr(network, "config", None))
-    if told is None:
-        return False
-    groups = (told.get("config_groups") or {}).values()
-    return bool(told.get("load_in_8bit")) or any(group.get("input_activations") for group in groups)
+    told = quantization(getattr(network, "config", None)) or {}
+    schemes = (getattr(module, "quantization_scheme", None) for module in network.modules())  # of compressed-tensors
+    return bool(told.get("load_in_8bit")) or any(getattr(scheme, "input_activations", None) for scheme in schemes)
 
 
 def mixes_texts(network: Any) -> bool:

@@ -17,9 +17,9 @@ scales   (n_groups, n_out)                          (n_groups, n_out)           
 g_idx    (n_in,): the group of each input           none: neighbours in equal shares
 ======== ========================================== ===================================== =========================
 
-A weight is s·(q − z). GPTQ's first format, still the default, stores z − 1, taken off the packed words as a whole
-(`checkpoint_format` "gptq_v2" stores z). AWQ has 8 numbers of 4 bits in a word in the order 0, 2, 4, 6, 1, 3, 5, 7. Sources: the
-packing and unpacking code of auto-gptq 0.7.1, GPTQModel 7.6.0 and AutoAWQ 0.2.9, with whose weights ours are equal.
+A weight is s·(q − z). GPTQ's first format, auto-gptq's and still the default, stores z − 1, taken off the packed words as a
+whole (`checkpoint_format` "gptq_v2" stores z). AWQ has 8 numbers of 4 bits in a word in the order 0, 2, 4, 6, 1, 3, 5, 7.
+Sources: the packing and unpacking code of GPTQModel 7.6.0 and AutoAWQ 0.2.9, with whose weights ours are equal bit by bit.
 """
 
 from __future__ import annotations
@@ -135,16 +135,16 @@ def require_readable(told: Told, path: str) -> None:
     path : str
         As the user gave it.
     """
-    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN  # noqa: N811
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
 
     method = str(told["quant_method"])
     if method in READ_HERE:
         packing = _packing(told)
         if packing not in READ_HERE[method]:
             raise ModelError(
-                f"the checkpoint of {path!r} is quantized by {method} in the packing format {packing!r}, made for one kernel. "
-                f"Understood: {', '.join(READ_HERE[method])}. Take a checkpoint in one of these, or the full model with "
-                "compression=gptq or compression=awq."
+                f"the checkpoint of {path!r} is quantized by {method} in the packing format {packing!r}, made for one "
+                f"kernel. Understood: {', '.join(READ_HERE[method])}. Take a checkpoint in one of these, or the full model "
+                "with compression=gptq or compression=awq."
             )
         if told.get("bits") not in BITS[method]:
             raise ModelError(
@@ -171,7 +171,9 @@ def _packing(told: Told) -> str:
     if told.get("pack_dtype", "int32") != "int32":
         return f"{told['pack_dtype']} words"
     named = told.get("version") if told["quant_method"] == "awq" else None
-    return str(named or told.get("checkpoint_format") or told.get("format") or READ_HERE[told["quant_method"]][0]).lower()
+    return str(
+        named or told.get("checkpoint_format") or told.get("format") or READ_HERE[told["quant_method"]][0]
+    ).lower()
 
 
 def dense(config: Any) -> Any:
@@ -192,8 +194,9 @@ def dense(config: Any) -> Any:
 
 
 def quiet_bitsandbytes() -> None:
-    """Leave out what bitsandbytes logs in every pass: that 8-bit products take inputs in float16, and that a kernel of the
-    hub, which is not used, is not there.
+    """Leave out what bitsandbytes logs in every pass.
+
+    Such as that 8-bit products take inputs in float16, and that a kernel of the hub, which is not used, is not there.
     """
     for name in ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -266,7 +269,11 @@ def _dense_weights(files: Sequence[Path], method: str, first_format: bool, dtype
         for layer in [name for name, found in parts.items() if {"qweight", "qzeros", "scales"} <= found.keys()]:
             if method == "gptq" and "g_idx" not in parts[layer] and file != files[-1]:
                 continue  # it may come with the next file
-            weight = gptq_weight(**parts.pop(layer), first_format=first_format) if method == "gptq" else awq_weight(**parts.pop(layer))
+            weight = (
+                gptq_weight(**parts.pop(layer), first_format=first_format)
+                if method == "gptq"
+                else awq_weight(**parts.pop(layer))
+            )
             tensors[f"{layer}.weight"] = weight.to(dtype)
     if parts:
         raise ModelError(f"the checkpoint lacks qweight, qzeros or scales of {', '.join(sorted(parts)[:3])}.")
@@ -362,7 +369,9 @@ def unpacked(words: Any, bits: int) -> Any:
     at = bits * torch.arange(32 * len(words) // bits)[:, None]
     word, shift = at // 32, at % 32
     low = words[word[:, 0]].long() & 0xFFFFFFFF
-    high = words[(word[:, 0] + 1).clamp(max=len(words) - 1)].long() & 0xFFFFFFFF  # where a number runs on into the next word
+    high = (
+        words[(word[:, 0] + 1).clamp(max=len(words) - 1)].long() & 0xFFFFFFFF
+    )  # where a number runs on into the next word
     return (((low >> shift) | (high << (32 - shift))) & (2**bits - 1)).to(torch.int16)
 
 
@@ -406,7 +415,7 @@ def _file(path: str, revision: str | None, name: str, commit: str | None = None)
     """A file of a checkpoint, or None if it has no such file."""
     if Path(path).is_dir():
         return Path(path) / name if (Path(path) / name).is_file() else None
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     found = cached_file(
         path,

@@ -19,7 +19,9 @@ ALL = [BnbInt8(), BnbNf4(), BnbNf4(double_quant=False), BnbFp4(), BnbFp4(double_
 
 
 @pytest.mark.parametrize("compression", ALL, ids=repr)
-def test_features_are_near_the_full_model_and_the_same_if_the_network_ran_before_it_was_saved(compression, story, tmp_path):
+def test_features_are_near_the_full_model_and_the_same_if_the_network_ran_before_it_was_saved(
+    compression, story, tmp_path
+):
     small = saved(compression, TINY, tmp_path / "once")
     again = saved_after_a_pass(compression, TINY, tmp_path / "again")
 
@@ -93,7 +95,9 @@ def test_what_cannot_be_is_said_before_anything_loads(checkpoints, tmp_path, mon
         return next(compression._objections(dataclasses.replace(blueprint, **changes)), None)
 
     assert BnbNf4().objection(TINY) is None
-    assert "skip_modules='q_prj' is no linear layer of the model. Layers end in: down_proj" in why(BnbNf4(skip_modules=("q_prj",)))
+    assert "skip_modules='q_prj' is no linear layer of the model. Layers end in: down_proj" in why(
+        BnbNf4(skip_modules=("q_prj",))
+    )
     assert "leaves no layer to change" in why(BnbNf4(skip_modules=("proj",)))
     assert "runs on cpu and cuda, but model.device=mps" in why(BnbInt8(), device="mps")
     assert "a gpt2 has no linear layers that it could change" in BnbNf4().objection(gpt2)
@@ -105,7 +109,10 @@ def test_what_cannot_be_is_said_before_anything_loads(checkpoints, tmp_path, mon
 
 def test_what_transformers_keeps_in_full_is_not_claimed():
     blueprint = dataclasses.replace(
-        TINY.blueprint(), family="t5", linear={"encoder.block.0.layer.1.DenseReluDense.wo": (8, 8), "encoder.q": (8, 8)}, head=()
+        TINY.blueprint(),
+        family="t5",
+        linear={"encoder.block.0.layer.1.DenseReluDense.wo": (8, 8), "encoder.q": (8, 8)},
+        head=(),
     )
 
     assert BnbNf4().modules(blueprint) == ("encoder.q",)

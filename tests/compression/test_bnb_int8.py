@@ -44,7 +44,9 @@ def test_states_are_those_of_the_weights_by_hand_with_inputs_rounded_below_the_t
         for name in BnbInt8().modules(TINY.blueprint()):
             dense.get_submodule(name).weight.copy_(torch.from_numpy(by_hand(small[0.0], name)))
 
-    whole, rounded = (relative(states(small[threshold].network_with_head()), states(dense)) for threshold in (1e-6, 0.0))
+    whole, rounded = (
+        relative(states(small[threshold].network_with_head()), states(dense)) for threshold in (1e-6, 0.0)
+    )
 
     assert whole < 1e-4
     assert 1e-3 < rounded < 0.05

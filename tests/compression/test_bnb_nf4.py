@@ -71,9 +71,13 @@ def test_bits_are_those_of_the_file_but_for_its_tables(double, tmp_path):
     for name in compression.modules(told):
         n_weights = told.linear[name][0] * told.linear[name][1]
         tables = sum(
-            8 * value.numel() * value.element_size() for key, value in tensors(small, name).items() if "map" in key or "quant_state" in key
+            8 * value.numel() * value.element_size()
+            for key, value in tensors(small, name).items()
+            if "map" in key or "quant_state" in key
         )
-        assert stored[name] - tables / n_weights == pytest.approx(compression.bits_per_weight(told.linear[name], 16), abs=1e-12)
+        assert stored[name] - tables / n_weights == pytest.approx(
+            compression.bits_per_weight(told.linear[name], 16), abs=1e-12
+        )
     assert compression.bits_per_weight((4096, 4096), 16) == (4 + 8 / 64 + 32 / (64 * 256) if double else 4.5)
 
 
@@ -91,7 +95,8 @@ def test_groups_are_those_that_no_block_parts():
 def test_it_is_nearer_to_the_full_model_than_fp4(story, tmp_path):
     full = features(TINY, story)
     normal, floating = (
-        relative(features(saved(kind(double_quant=False), TINY, tmp_path / kind.__name__), story), full) for kind in (BnbNf4, BnbFp4)
+        relative(features(saved(kind(double_quant=False), TINY, tmp_path / kind.__name__), story), full)
+        for kind in (BnbNf4, BnbFp4)
     )
 
     assert normal < floating

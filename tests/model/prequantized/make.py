@@ -25,7 +25,6 @@ GPTQ = {
     "gptq_w4_act_order": (4, 32, True, False, "gptq"),
     "gptq_w3": (3, 32, False, False, "gptq"),
     "gptq_v2_w2": (2, 32, False, False, "gptq_v2"),
-    "gptq_w8_sym": (8, 64, False, True, "gptq"),
 }
 TEXTS = ["the crow drank tea but the fox did not drink any of it and went home slowly " * 4] * 16
 
@@ -62,7 +61,9 @@ def keep(made, name, weights):
     config = json.loads((Path(made) / "config.json").read_text())
     config["quantization_config"].pop("meta", None)  # where and how it ran
     (HERE / name / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-    digests = {layer: hashlib.sha256(w.half().contiguous().numpy().tobytes()).hexdigest() for layer, w in weights.items()}
+    digests = {
+        layer: hashlib.sha256(w.half().contiguous().numpy().tobytes()).hexdigest() for layer, w in weights.items()
+    }
     (HERE / name / "weights.json").write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
 
 

@@ -7,14 +7,18 @@ import torch
 from brainexp.model.workarounds.bitsandbytes_cpu_blocks import multiply_by_blocks, unpacked_by_blocks
 from brainexp.model.workarounds.bitsandbytes_cpu_repack import keep_plain
 
-bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install brainexp[compress]")
+bitsandbytes = pytest.importorskip(
+    "bitsandbytes", reason="bitsandbytes is not installed: pip install brainexp[compress]"
+)
 functional = pytest.importorskip("bitsandbytes.functional")
 
 
 def layer_of(n_out, n_in, kind="nf4", bias=True):
     torch.manual_seed(0)
     layer = bitsandbytes.nn.Linear4bit(n_in, n_out, bias=bias, quant_type=kind, compute_dtype=torch.float32)
-    layer.weight = bitsandbytes.nn.Params4bit(torch.randn(n_out, n_in), requires_grad=False, quant_type=kind, module=layer)
+    layer.weight = bitsandbytes.nn.Params4bit(
+        torch.randn(n_out, n_in), requires_grad=False, quant_type=kind, module=layer
+    )
     return keep_plain(layer.to("cpu").eval())
 
 
@@ -22,7 +26,9 @@ def by_hand(layer):
     """A level for each half byte, the upper first, times the scale of its 64 in the flattened matrix."""
     state, codes = layer.weight.quant_state, layer.weight.data.reshape(-1).numpy()
     levels = state.code.numpy()[np.stack([codes >> 4, codes & 15], axis=1).reshape(-1)]
-    scales = functional.dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
+    scales = (
+        functional.dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
+    )
     return (levels * np.repeat(scales.numpy(), 64)[: len(levels)]).reshape(tuple(state.shape))
 
 

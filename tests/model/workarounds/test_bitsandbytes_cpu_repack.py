@@ -6,7 +6,9 @@ import torch
 
 from brainexp.model.workarounds.bitsandbytes_cpu_repack import keep_plain
 
-bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install brainexp[compress]")
+bitsandbytes = pytest.importorskip(
+    "bitsandbytes", reason="bitsandbytes is not installed: pip install brainexp[compress]"
+)
 functional = pytest.importorskip("bitsandbytes.functional")
 NO_LONGER = "bitsandbytes keeps weights whole now: remove brainexp/model/workarounds/bitsandbytes_cpu_repack.py"
 
@@ -18,7 +20,11 @@ def four_bit_layer(n_out=64, n_in=128, double=False):
     )
     scales = torch.linspace(0.1, 10, n_out)[:, None]  # so that a scale at the wrong block is seen
     layer.weight = bitsandbytes.nn.Params4bit(
-        scales * torch.randn(n_out, n_in, generator=generator), requires_grad=False, quant_type="nf4", compress_statistics=double, module=layer
+        scales * torch.randn(n_out, n_in, generator=generator),
+        requires_grad=False,
+        quant_type="nf4",
+        compress_statistics=double,
+        module=layer,
     )
     return layer.to("cpu").eval()
 
@@ -34,7 +40,9 @@ def test_the_layout_cannot_be_undone_so_the_work_around_is_needed_whatever_this_
     packed, state = functional._convert_weight_packed_for_cpu(layer.weight.data, layer.weight.quant_state)
     plain, state = functional._convert_weight_packed_for_cpu_inverse(packed, state)
 
-    same = state.absmax.shape == (64 * 128 // 64,) and torch.equal(functional.dequantize_4bit(plain, state).float(), before)
+    same = state.absmax.shape == (64 * 128 // 64,) and torch.equal(
+        functional.dequantize_4bit(plain, state).float(), before
+    )
     assert not same, NO_LONGER
 
 
