@@ -36,6 +36,11 @@ class BitsAndBytes(Compressing):
         layers = [name for name in blueprint.linear if name not in blueprint.head]
         if not layers:
             yield f"a {blueprint.family} has no linear layers that it could change. Give compression=none."
+        if _has_experts(blueprint.family):
+            yield (
+                f"does not reach the experts of a {blueprint.family}, which transformers keeps in one tensor, so most "
+                "weights would stay as they are. Take a model without experts, or a checkpoint that is quantized already."
+            )
         for pattern in self.skip_modules:
             if not any(_kept(name, (pattern,)) for name in layers):
                 parts = sorted({name.rpartition(".")[2] for name in layers})
@@ -73,7 +78,18 @@ def _kept(name: str, patterns: tuple[str, ...]) -> bool:
     return not should_convert_module(name, list(patterns))
 
 
+def _has_experts(family: str) -> bool:
+    from transformers import CONFIG_MAPPING
+
+    if family not in CONFIG_MAPPING:
+        return False
+    return any(
+        hasattr(CONFIG_MAPPING[family], name) for name in ("num_experts", "num_local_experts", "n_routed_experts")
+    )
+
+
 def _always_kept(family: str) -> tuple[str, ...]:
+    """Parts of names of layers that transformers does not quantize."""
     from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
     kind = MODEL_MAPPING[CONFIG_MAPPING[family]] if family in CONFIG_MAPPING else None

@@ -102,6 +102,7 @@ def test_what_cannot_be_is_said_before_anything_loads(checkpoints, tmp_path, mon
     assert "runs on cpu and cuda, but model.device=mps" in why(BnbInt8(), device="mps")
     assert "a gpt2 has no linear layers that it could change" in BnbNf4().objection(gpt2)
     assert "has no linear layers that it could change" in BnbNf4().objection(StaticVectors(path=str(table)))
+    assert "does not reach the experts of a mixtral" in why(BnbNf4(), family="mixtral")
     assert "is for trained weights" in BnbNf4().objection(dataclasses.replace(TINY, weights="random"))
     monkeypatch.setattr(bnb, "LIBRARIES", ("no_such_library",))
     assert "needs no_such_library, which is not installed. Install it: pip install brainexp[compress]" in why(BnbInt8())
