@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from brainexp.model.prequantized import UNPACKED_FROM, description, quantization
+from brainexp.model.prequantized import UNPACKED_FROM, quantization
 
 #: Begins what is said of weights that are as wide as the numbers they multiply.
 DENSE = "dense matrix products"
+#: Classes of bitsandbytes, and how its kernels are called.
+BITSANDBYTES = {"Linear8bitLt": "int8", "Linear4bit": "4-bit", "LinearNF4": "4-bit", "LinearFP4": "4-bit"}
 
 
 def arithmetic(network: Any, dtype: str, device: str) -> str:
-    """Return in one sentence how the matrix products of a network are computed.
+    """Return how the matrix products of a network are computed.
 
     Parameters
     ----------
     network : torch.nn.Module
-        As it was read, without its head.
+        As it was read.
     dtype, device : str
         In which and where it computes.
 
     Returns
     -------
     str
-        Such as "dense matrix products in bfloat16 on cpu" or "gptq w4 g128, unpacked when read: dense matrix products in
-        bfloat16 on cpu".
+        Such as "dense matrix products in bfloat16 on cpu" or "bitsandbytes int8 kernels on cuda".
     """
-    dense = f"{DENSE} in {dtype} on {device}" + (", inputs rounded on the way" if rounds_inputs(network) else "")
-    source = getattr(network, UNPACKED_FROM, None)
-    if source is not None:
-        return f"{source}, unpacked when read: {dense}"
-    told = quantization(network.config)
-    if told is None:
-        return dense
-    if told["quant_method"] == "bitsandbytes":
-        return f"{description(told)}, {_of_bitsandbytes(told, device)}"
-    return f"{description(told)}, as transformers multiplies it in {dtype} on {device}"
-
-
-def _of_bitsandbytes(told: Mapping[str, Any], device: str) -> str:
-    if told.get("load_in_4bit"):
-        compute = str(told.get("bnb_4bit_compute_dtype", "float32")).removeprefix("torch.")
-        return f"unpacked layer by layer in each pass: matrix products in {compute} on {device}"
-    threshold = float(told.get("llm_int8_threshold", 6.0))
-    beside = f", columns with inputs of {threshold:g} or more apart," if threshold else ""
-    return f"integer products with inputs rounded to int8{beside} on {device}"
+    dense = f"{DENSE} in {dtype} on {device}"
+    rounded = rounds_inputs(network)
+    found = {"weights dequantized when read"} if hasattr(network, UNPACKED_FROM) else set()
+    for module in network.modules():
+        kind = type(module)
+        if kind.__module__.startswith("bitsandbytes"):
+            found.add(f"bitsandbytes {BITSANDBYTES.get(kind.__name__, kind.__name__)} kernels on {device}")
+        scheme = getattr(module, "quantization_scheme", None)
+        if scheme is not None and getattr(module, "weight", None) is not None:
+            found.add("weights dequantized when read")
+    if "weights dequantized when read" not in found:
+        return "; ".join(sorted(found)) or dense
+    return f"weights dequantized when read, {'inputs rounded on the way, ' if rounded else ''}{dense}"
 
 
 def rounds_inputs(network: Any) -> bool:
@@ -54,7 +48,7 @@ def rounds_inputs(network: Any) -> bool:
     Parameters
     ----------
     network : torch.nn.Module
-        Of transformers, as it was read.
+        As it was read.
     """
     told = quantization(getattr(network, "config", None)) or {}
     schemes = (getattr(module, "quantization_scheme", None) for module in network.modules())  # of compressed-tensors
@@ -69,7 +63,7 @@ def mixes_texts(network: Any) -> bool:
     Parameters
     ----------
     network : torch.nn.Module
-        Of transformers, as it was read.
+        As it was read.
     """
     told = quantization(getattr(network, "config", None)) or {}
     return bool(told.get("load_in_8bit")) and float(told.get("llm_int8_threshold", 6.0)) > 0

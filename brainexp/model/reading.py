@@ -11,8 +11,6 @@ from brainexp.model.blueprint import class_with_head
 from brainexp.model.checkpoint import from_pretrained
 from brainexp.model.prequantized import (
     READ_HERE,
-    UNPACKED_FROM,
-    description,
     quantization,
     quiet_bitsandbytes,
     unpacked_network,
@@ -85,8 +83,6 @@ def read_network(
         quiet_bitsandbytes()
         network, loading = from_pretrained(kind, path, revision, output_loading_info=True, **options)
         multiply_by_blocks(keep_plain(network))
-        if told is not None and told["quant_method"] == "compressed-tensors":
-            setattr(network.base_model, UNPACKED_FROM, description(told))  # its config no longer says so
     require_every_weight(network, body(network, states), loading["missing_keys"], path)
     return network, tuple(sorted(loading["missing_keys"]))
 

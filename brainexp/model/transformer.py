@@ -172,8 +172,10 @@ class Transformer:
         config = self._config(path)
         tokenizer = self.tokenizer()
         network = body(self._network(path, config), self.states)  # head and, if it is not read, decoder are let go
-        if self._quantization(config) is not None:
-            log.info("%s: %s", self.path, arithmetic(network, self.dtype, self._device()))
+        told = self._quantization(config)
+        if told is not None:
+            way = arithmetic(network, self.dtype, self._device())
+            log.info("%s is quantized already (%s): %s", self.path, description(told), way)
         return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
 
     def tokenizer(self) -> Any:

@@ -222,8 +222,9 @@ def test_features_are_those_of_the_dense_weights_and_the_log_says_which_way(
         told = features(model, story)
 
     np.testing.assert_array_equal(told, features(Transformer(path=str(dense), device="cpu", dtype=dtype), story))
-    assert f"{small}: gptq w4 g32, unpacked when read: dense matrix products in {dtype} on cpu" in caplog.text
-    assert model.load().arithmetic == f"gptq w4 g32, unpacked when read: dense matrix products in {dtype} on cpu"
+    way = f"weights dequantized when read, dense matrix products in {dtype} on cpu"
+    assert f"{small} is quantized already (gptq w4 g32): {way}" in caplog.text
+    assert model.load().arithmetic == way
     assert model.size() == Transformer(path=str(dense), device="cpu", dtype=dtype).size()
 
 
