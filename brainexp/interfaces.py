@@ -204,7 +204,7 @@ class Blueprint:
     head : tuple of str
         Those of ``linear`` that turn states into words or classes; no feature depends on them.
     quantized : str or None
-        How the checkpoint is quantized already ("gptq", "awq", "compressed-tensors", "bitsandbytes", …).
+        How the checkpoint is quantized already, in words, such as "gptq w4 g128" or "bitsandbytes nf4".
     device : str
         Where the network would run, such as "cpu" or "cuda".
     dtype : str

@@ -2,6 +2,9 @@
 
 from brainexp.compression import (
     awq,
+    bnb_fp4,
+    bnb_int8,
+    bnb_nf4,
     dynamic_int8,
     fp8,
     gptq,
@@ -18,6 +21,9 @@ from brainexp.compression import (
 
 __all__ = [
     "awq",
+    "bnb_fp4",
+    "bnb_int8",
+    "bnb_nf4",
     "dynamic_int8",
     "fp8",
     "gptq",

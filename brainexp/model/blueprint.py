@@ -80,12 +80,3 @@ def reads(config: Any) -> Literal["causal", "bidirectional", "encoder-decoder"]:
     causal = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
     return "causal" if causal and not masked else "bidirectional"
-
-
-def quantized(config: Any) -> str | None:
-    """Return the method by which the checkpoint says that it is quantized already, or None."""
-    told = getattr(config, "quantization_config", None)
-    if told is None:
-        return None
-    told = told if isinstance(told, Mapping) else told.to_dict()
-    return str(getattr(told.get("quant_method"), "value", told.get("quant_method", "unknown")))

@@ -11,6 +11,7 @@ import numpy as np
 from brainexp.containers import FloatArray, IntArray
 from brainexp.errors import ModelError
 from brainexp.model.checkpoint import from_pretrained, located
+from brainexp.model.prequantized import dense, recognised
 from brainexp.model.reading import read_network
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ def with_head(model: Transformer, network: Any) -> Any:
 
     path = located(model.path)
     dtype = getattr(torch, model.dtype)
-    config = from_pretrained(AutoConfig, path, model.revision)
+    config = recognised(from_pretrained(AutoConfig, path, model.revision), path, model.revision)
     if model.weights == "random":
         with torch.random.fork_rng():
             torch.manual_seed(model.seed)
-            whole = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+            whole = AutoModelForCausalLM.from_config(dense(config), dtype=dtype)  # type: ignore[no-untyped-call]
     else:
         where = (path, model.revision, config, str(next(network.parameters()).device), model.states)
         whole, missing = read_network(AutoModelForCausalLM, *where, dtype=dtype)

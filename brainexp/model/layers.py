@@ -17,6 +17,9 @@ Forward = Callable[..., Any]
 #: Called with a layer's number and its states of shape (n_texts, n_tokens, n_dims).
 Take = Callable[[int, Any], None]
 
+#: How far states may be apart by rounding to eight bits: that of bfloat16, which has as many.
+EIGHT_BITS = 2**-5
+
 
 class _DeepEnough(Exception):  # noqa: N818  no error: it ends a pass before the layers that nobody wants
     pass
@@ -46,7 +49,9 @@ class Anatomy:
     told_embedding: bool = True
 
 
-def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: Any) -> Anatomy:
+def examined(
+    part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: Any, *, rounded: bool = False
+) -> Anatomy:
     """Find a network's blocks, and whether it is causal, by trying instead of by its name.
 
     Two texts that begin alike and go on differently are read: in a causal network the first token has equal states.
@@ -63,6 +68,8 @@ def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: 
         Size of the vocabulary.
     device : torch.device
         Where tokens go.
+    rounded : bool
+        Whether the network rounds the inputs of its layers to eight bits, as quantized ones do.
 
     Raises
     ------
@@ -91,7 +98,7 @@ def examined(part: Any, forward: Forward, n_blocks: int, n_tokens: int, device: 
             )
         # Rounding is none in most networks; where experts are chosen, it depends on how many tokens each one gets.
         rounding = _difference(*states(alone))
-        if rounding > _tolerance(expected[0]):
+        if rounding > (EIGHT_BITS if rounded else _tolerance(expected[0])):
             raise ModelError(
                 "the network's states of a token depend on tokens that the attention mask hides, so padding would change "
                 "its features. It is of a kind that brainexp cannot read."

@@ -7,8 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from brainexp.errors import ModelError
-from brainexp.model.blueprint import class_with_head, quantized
+from brainexp.model.blueprint import class_with_head
 from brainexp.model.checkpoint import from_pretrained
+from brainexp.model.prequantized import (
+    READ_HERE,
+    quantization,
+    quiet_bitsandbytes,
+    unpacked_network,
+)
+from brainexp.model.workarounds.bitsandbytes_cpu_blocks import multiply_by_blocks
+from brainexp.model.workarounds.bitsandbytes_cpu_repack import keep_plain
 
 #: Parts that no feature depends on: what a BERT makes of its first token for a classifier.
 WITHOUT_FEATURES = ("pooler",)
@@ -36,7 +44,7 @@ def read_network(
     A quantized checkpoint is read into the class that it was saved from, whatever is asked for, since the names in its
     quantization config are those of the network with its head. Its weights go to ``device`` at once, for some kinds cannot
     move later. Those of compressed-tensors are dequantized when they are read, not in the first pass of the network with
-    its head, which may never come.
+    its head, which may never come; GPTQ and AWQ are unpacked here (`brainexp.model.prequantized`).
 
     Parameters
     ----------
@@ -64,12 +72,19 @@ def read_network(
     ModelError
         If a weight on which features depend is not in the checkpoint.
     """
-    if quantized(config) is not None:
-        kind = class_with_head(config)
-        options = {"config": _dequantized_when_read(config), "device_map": {"": device}, **options}
-    network, told = from_pretrained(kind, path, revision, output_loading_info=True, **options)
-    require_every_weight(network, body(network, states), told["missing_keys"], path)
-    return network, tuple(sorted(told["missing_keys"]))
+    told = quantization(config)
+    if told is not None and told["quant_method"] in READ_HERE:
+        network, loading = unpacked_network(class_with_head(config), path, revision, config, **options)
+        network = network if "device_map" in options else network.to(device)
+    else:
+        if told is not None:
+            kind = class_with_head(config)
+            options = {"config": _dequantized_when_read(config), "device_map": {"": device}, **options}
+        quiet_bitsandbytes()
+        network, loading = from_pretrained(kind, path, revision, output_loading_info=True, **options)
+        multiply_by_blocks(keep_plain(network))
+    require_every_weight(network, body(network, states), loading["missing_keys"], path)
+    return network, tuple(sorted(loading["missing_keys"]))
 
 
 def require_every_weight(network: Any, part: Any, missing: set[str], path: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +17,24 @@ from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
-from brainexp.model.arithmetic import arithmetic
-from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton, transposed
+from brainexp.model.arithmetic import arithmetic, mixes_texts, rounds_inputs
+from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, reads, skeleton, transposed
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
+from brainexp.model.prequantized import (
+    bytes_in_memory,
+    dense,
+    description,
+    quantization,
+    recognised,
+    require_readable,
+)
 from brainexp.model.reading import body, read_network
 from brainexp.registry import MODELS
+
+log = logging.getLogger(__name__)
 
 #: Raise when features of the same options change; every cached feature is then computed again.
 FEATURES_VERSION = 2
@@ -138,7 +149,7 @@ class Transformer:
         path = located(self.path)
         config = self._config(path)
         if self.weights == "random":
-            source = {"config": config.to_dict(), "seed": self.seed}
+            source = {"config": dense(config).to_dict(), "seed": self.seed}
         elif Path(path).is_dir():
             source = {"files": checkpoint_digest(Path(path))}
         else:
@@ -161,6 +172,10 @@ class Transformer:
         config = self._config(path)
         tokenizer = self.tokenizer()
         network = body(self._network(path, config), self.states)  # head and, if it is not read, decoder are let go
+        told = self._quantization(config)
+        if told is not None:
+            way = arithmetic(network, self.dtype, self._device())
+            log.info("%s is quantized already (%s): %s", self.path, description(told), way)
         return LoadedTransformer(model=self, network=network.eval(), tokenizer=tokenizer)
 
     def tokenizer(self) -> Any:
@@ -197,10 +212,9 @@ class Transformer:
         config = self._config(located(self.path))
         with torch.device("meta"):
             network = AutoModel.from_config(config, dtype=getattr(torch, self.dtype))  # type: ignore[no-untyped-call]
-        weights = list(network.parameters())
-        n_parameters = sum(weight.numel() for weight in weights)
+        n_parameters = sum(weight.numel() for weight in network.parameters())
         return ModelSize(
-            n_bytes=float(sum(weight.numel() * weight.element_size() for weight in weights)),
+            n_bytes=bytes_in_memory(network, self._quantization(config)),
             multiplications_per_unit=2.0 * n_parameters * TOKENS_PER_WORD * self._words_read_per_word(),
         )
 
@@ -244,7 +258,7 @@ class Transformer:
             n_blocks=n_blocks_of(config, self.states),
             linear=linear,
             head=heads_of(network, linear),
-            quantized=quantized(config),
+            quantized=None if (told := self._quantization(config)) is None else description(told),
             device=self._device(),
             dtype=self.dtype,
             transposed=transposed(network),
@@ -281,10 +295,10 @@ class Transformer:
             network, _ = read_network(
                 AutoModel, path, self.revision, config, device, self.states, dtype=dtype, **spread
             )
-            return network if spread or quantized(config) is not None else network.to(device)
+            return network if spread or quantization(config) is not None else network.to(device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            network = AutoModel.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+            network = AutoModel.from_config(dense(config), dtype=dtype)  # type: ignore[no-untyped-call]
         if self.device_map is None:
             return network.to(self._device())
         from accelerate import dispatch_model, infer_auto_device_map
@@ -295,6 +309,10 @@ class Transformer:
             None if self.device_map == "sequential" else get_balanced_memory(network, no_split_module_classes=whole)
         )
         return dispatch_model(network, infer_auto_device_map(network, memory, no_split_module_classes=whole))
+
+    def _quantization(self, config: Any) -> Mapping[str, Any] | None:
+        """How the weights are quantized already; random ones are not."""
+        return quantization(config) if self.weights == "pretrained" else None
 
     def _require_accelerate(self) -> None:
         if self.device_map is not None and importlib.util.find_spec("accelerate") is None:
@@ -318,7 +336,10 @@ class Transformer:
     def _config(self, path: str) -> Any:
         from transformers import AutoConfig
 
-        config = from_pretrained(AutoConfig, path, self.revision)
+        config = recognised(from_pretrained(AutoConfig, path, self.revision), path, self.revision)
+        told = self._quantization(config)
+        if told is not None:
+            require_readable(told, self.path)
         if self.states is not None and not config.is_encoder_decoder:
             raise ModelError(
                 f"model {self.path!r} is no encoder–decoder, so it has no {self.states} states. Give model.states=null."
@@ -543,13 +564,16 @@ class LoadedTransformer:
 
     @cached_property
     def _room(self) -> Room:
+        if mixes_texts(self.network):
+            return Room(1)  # each text alone: its features are then its own, whatever the batch size
         return Room(self.model.tokens_per_batch or (512 if self._device.type == "cpu" else 16_384))
 
     @cached_property
     def _anatomy(self) -> Anatomy:
         part = self.network.get_decoder() if self.model.states == "decoder" else self.network
         vocabulary = self.network.config.get_text_config().vocab_size
-        return examined(part, self._forward, self._n_blocks, vocabulary, self._device)
+        rounded = rounds_inputs(self.network)
+        return examined(part, self._forward, self._n_blocks, vocabulary, self._device, rounded=rounded)
 
     @cached_property
     def _device(self) -> Any:
