@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainexp.interfaces import Claims
+from brainexp.model.workarounds.bitsandbytes_cpu_blocks import unpacked_by_blocks
 
 #: Random directions on which weights are projected to be compared.
 DIRECTIONS = 8
@@ -72,11 +73,8 @@ def dense(module: Any) -> Any:
     from transformers.pytorch_utils import Conv1D
 
     weight = module.weight.data
-    state = getattr(module.weight, "quant_state", None)
-    if state is not None:
-        from bitsandbytes.functional import dequantize_4bit
-
-        return dequantize_4bit(weight, state)
+    if getattr(module.weight, "quant_state", None) is not None:
+        return unpacked_by_blocks(module.weight)
     scale = getattr(module.weight, "SCB", None)
     if scale is not None:
         return weight.float() * scale.float()[:, None] / 127.0
