@@ -14,7 +14,7 @@ import numpy as np
 
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
 from brainexp.compressed import loaded as load_compressed
-from brainexp.compression.cost import cost
+from brainexp.compression.cost import bits, cost
 from brainexp.containers import Layers, Stimulus
 from brainexp.errors import ModelError
 from brainexp.interfaces import Compression, LoadedModel, Model, Prompt
@@ -48,7 +48,7 @@ def word_features(
         By story.
     facts : dict
         Measured when the features were made: what the model costs, ``compression/…``, and what reading took,
-        ``features/…``.
+        ``features/…``; bits per weight are reckoned.
 
     Raises
     ------
@@ -90,7 +90,9 @@ def word_features(
             bar.update(n_done - bar.n)  # another job may have read it
             log.info("story %r: %s", stimulus.story, pace(n_done, n_units, perf_counter() - start, "words"))
     found = {story: entry for story, entry in entries.items() if entry is not None}
-    return {story: layers for story, (layers, _) in found.items()}, _together([facts for _, facts in found.values()])
+    facts = _together([facts for _, facts in found.values()])
+    told = {f"compression/{name}": value for name, value in bits(source, compression).items()}
+    return {story: layers for story, (layers, _) in found.items()}, facts | told
 
 
 def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache) -> None:
@@ -133,10 +135,14 @@ def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, writ
 def _together(per_story: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Facts of all stories: sums of what reading took, the largest peak, and the cost of the one model."""
     together = dict(per_story[-1])
-    for name in together:
-        if name.startswith("features/"):
-            join = max if "peak" in name else sum
+    for name in [name for name in together if name.startswith("features/")]:
+        join = max if "peak" in name else sum
+        if all(name in facts for facts in per_story):  # what was read by an earlier version may lack some
             together[name] = join(facts[name] for facts in per_story)
+        else:
+            del together[name]
+    if together.get("features/tokens") and together["features/seconds"] > 0:
+        together["features/tokens_per_second"] = together["features/tokens"] / together["features/seconds"]
     return together
 
 

@@ -205,6 +205,8 @@ class Blueprint:
         Where the network would run, such as "cpu" or "cuda".
     dtype : str
         In which it computes, such as "bfloat16".
+    n_positions : int or None
+        Tokens that it can read at once; None where nothing limits them.
     """
 
     family: str
@@ -215,6 +217,7 @@ class Blueprint:
     quantized: str | None
     device: str
     dtype: str
+    n_positions: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -363,6 +363,9 @@ def test_what_reading_took_is_known_of_all_stories_together(experiment, tmp_path
     assert 1e7 < facts["features/peak_memory_bytes"] <= module.peak_memory_bytes()
     assert facts["features/peak_gpu_memory_bytes"] == peak_gpu_memory_bytes()
     assert facts["compression/parameters"] > 1000
+    assert facts["compression/bits_per_weight"] == pytest.approx(32)
+    assert facts["features/tokens"] > 10 * facts["features/words"]  # each word anew in its context of twenty
+    assert facts["features/tokens_per_second"] == facts["features/tokens"] / facts["features/seconds"]
 
 
 READING = """

@@ -75,3 +75,12 @@ def quantized(config: Any) -> str | None:
         return None
     told = told if isinstance(told, Mapping) else told.to_dict()
     return str(getattr(told.get("quant_method"), "value", told.get("quant_method", "unknown")))
+
+
+def most_tokens(network: Any) -> int | None:
+    """Return how many tokens a network can read at once, or None where nothing limits them."""
+    limit: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    for name, module in network.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
+    return limit

@@ -16,7 +16,7 @@ from brainexp.cache import digest
 from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
-from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, quantized, reads, skeleton
+from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, most_tokens, quantized, reads, skeleton
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
@@ -247,6 +247,7 @@ class Transformer:
             quantized=quantized(config),
             device=self._device(),
             dtype=self.dtype,
+            n_positions=most_tokens(network),
         )
 
     def network_with_head(self, **options: Any) -> Any:
@@ -262,6 +263,16 @@ class Transformer:
         path = located(self.path)
         kind = class_with_head(self._config(path))
         return from_pretrained(kind, path, self.revision, **{"dtype": getattr(torch, self.dtype), **options}).eval()
+
+    def folder(self) -> Path:
+        """Return the folder of the checkpoint's files; of a hub model, the one that it was fetched into."""
+        from transformers.utils import cached_file
+
+        path = located(self.path)
+        if Path(path).is_dir():
+            return Path(path)
+        self._config(path)  # fetches it
+        return Path(cached_file(path, "config.json", revision=self.revision or "main", local_files_only=True)).parent
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
@@ -415,6 +426,7 @@ class LoadedTransformer:
         found = self._readings(stimulus, frame)
         texts = self._encoded(found, special_tokens=frame.special_tokens)
         spans = [tokens_of_words(offsets, one, stimulus) for one, (_, offsets) in zip(found, texts, strict=True)]
+        self._n_tokens[stimulus.story] = sum(len(ids) for ids, _ in texts)
         lengths = np.array([len(ids) for ids, _ in texts])
         self._require_readable(lengths + frame.max_new_tokens, found)
         if frame.reads == "generated":
@@ -440,8 +452,8 @@ class LoadedTransformer:
             order = order[len(batch) :]
 
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
-        """Return nothing: every word has features, or reading it was an error."""
-        return {}
+        """Count the tokens that were read, those of a word's context each time anew, padding left out."""
+        return {"tokens": float(self._n_tokens[stimulus.story])} if stimulus.story in self._n_tokens else {}
 
     def _readings(self, stimulus: Stimulus, frame: Frame) -> list[Reading]:
         model = self.model
@@ -535,6 +547,10 @@ class LoadedTransformer:
         return Room(self.model.tokens_per_batch or (512 if self._device.type == "cpu" else 16_384))
 
     @cached_property
+    def _n_tokens(self) -> dict[str, int]:
+        return {}  # by story
+
+    @cached_property
     def _anatomy(self) -> Anatomy:
         part = self.network.get_decoder() if self.model.states == "decoder" else self.network
         vocabulary = self.network.config.get_text_config().vocab_size
@@ -573,11 +589,7 @@ class LoadedTransformer:
     @cached_property
     def _n_positions(self) -> int | None:
         """Tokens that the model can read at once, or None where nothing limits them."""
-        limit: int | None = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
-        for name, module in self.network.named_modules():
-            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-                return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
-        return limit
+        return most_tokens(self.network)
 
 
 def _begins_with(start: int, ids: list[int], offsets: list[tuple[int, int]]) -> bool:
