@@ -266,13 +266,14 @@ class Transformer:
 
     def folder(self) -> Path:
         """Return the folder of the checkpoint's files; of a hub model, the one that it was fetched into."""
-        from transformers.utils import cached_file
+        from transformers.utils.hub import cached_file
 
         path = located(self.path)
         if Path(path).is_dir():
             return Path(path)
         self._config(path)  # fetches it
-        return Path(cached_file(path, "config.json", revision=self.revision or "main", local_files_only=True)).parent
+        found = cached_file(path, "config.json", revision=self.revision or "main", local_files_only=True)
+        return Path(str(found)).parent
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""

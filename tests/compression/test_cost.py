@@ -142,7 +142,7 @@ def test_a_quantized_base_is_told_by_its_file(tmp_path, monkeypatch):
     shutil.copytree(ladder("xs").folder(), tmp_path / "xs")
     model = Transformer(path=str(tmp_path / "xs"))  # computes in float32, stored in bfloat16
     whole = model.blueprint()
-    monkeypatch.setattr(Transformer, "blueprint", lambda self: dataclasses.replace(whole, quantized="gptq"))
+    monkeypatch.setattr(Transformer, "blueprint", lambda _: dataclasses.replace(whole, quantized="gptq"))
 
     assert bits(model, NoCompression()) == pytest.approx({"bits_per_weight": 16, "bits_per_linear_weight": 16})
 

@@ -78,7 +78,9 @@ class TextFile(Sampling):
             raise ConfigError(f"calibration 'text_file': {where} is no JSON: {error}. Correct the file.") from None
         if not isinstance(told, dict) or self.field not in told:
             known = told if isinstance(told, dict) else ()
-            raise ConfigError(f"calibration 'text_file': {where} has no {self.field!r}.{did_you_mean(self.field, known)}")
+            raise ConfigError(
+                f"calibration 'text_file': {where} has no {self.field!r}.{did_you_mean(self.field, known)}"
+            )
         return self._text(told[self.field], where)
 
     def _column(self, path: Path) -> Iterator[str]:

@@ -71,14 +71,16 @@ def test_a_wrong_name_is_refused_in_words(folder, options, words):
 def test_what_is_neither_on_the_hub_nor_in_the_cache_is_refused_with_the_way_out(monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
-    with pytest.raises(ConfigError, match=r"dataset 'nobody/nothing' .*could not be read.*HF_HOME.*text_file or grammar"):
+    with pytest.raises(
+        ConfigError, match=r"dataset 'nobody/nothing' .*could not be read.*HF_HOME.*text_file or grammar"
+    ):
         HubText(dataset="nobody/nothing").texts([])
 
 
 def test_the_package_it_needs_is_named_where_it_is_missing(monkeypatch):
     import importlib.util
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     with pytest.raises(ConfigError, match=r"pip install brainexp\[compress\]"):
         HubText(dataset="nobody/nothing").texts([])
