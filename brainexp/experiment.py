@@ -18,6 +18,7 @@ from brainexp.cache import ArrayCache, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
 from brainexp.containers import Design, Fold, Layers, Stimulus
+from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
@@ -30,6 +31,7 @@ from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
 from brainexp.registry import (
+    CALIBRATIONS,
     COMPRESSIONS,
     DATASETS,
     ENCODERS,
@@ -42,7 +44,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Partitioning, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Experiment:
     ceiling: Ceiling = field(default_factory=Ceiling)
     baselines: tuple[str, ...] = ()
     partition: Partitioning = field(default_factory=lambda: Partitioning(spaces=()))
+    damage: Damage = field(default_factory=lambda: Damage(measure=False))
     readout: bool = False
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
@@ -88,6 +91,7 @@ class Experiment:
             ceiling=validated(Ceiling, config["ceiling"], "ceiling"),
             baselines=tuple(config["baselines"]),
             partition=validated(Partitioning, config["partition"], "partition"),
+            damage=validated(Damage, config["damage"], "damage"),
             readout=config["readout"] is not None,
             seed=int(config["seed"]),
             cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
@@ -131,6 +135,9 @@ def run(experiment: Experiment) -> Result:
     with watch.stage("ceiling"):
         known = known_ceilings(experiment, recordings, folds, target, voxels)
         voxels = with_ceilings(experiment, voxels, known)
+
+    with watch.stage("damage"):
+        damaged = damage_of(experiment, recordings.stimuli)
 
     with watch.stage("features"):
         features, facts = features_of(experiment, experiment.model, recordings.stimuli)
@@ -183,16 +190,20 @@ def run(experiment: Experiment) -> Result:
         voxels,
         metrics={
             **facts,
+            **damaged.metrics,
             **known.metrics,
             **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
             **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},
             "memory/peak_bytes": peak_memory_bytes(),
         },
-        curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
+        curves={
+            **damaged.curves,
+            **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
+        },
         parts=parts,
         legacy=experiment.partition.legacy,
         readouts=readouts,
-        remarks=(*known.remarks, *experiment.encoder.remarks(scored.penalty[..., target.scorable])),
+        remarks=(*known.remarks, *damaged.remarks, *experiment.encoder.remarks(scored.penalty[..., target.scorable])),
         fdr=experiment.scoring.fdr,
     )
     return compared(result, experiment.scoring, experiment.rng("comparisons"))
@@ -209,6 +220,8 @@ def require_possible(experiment: Experiment) -> None:
             "readout=null."
         )
     experiment.model.require_ready()
+    if experiment.damage.measure:
+        CALIBRATIONS.build(experiment.damage.text)
     if "static" in experiment.baselines and experiment.model.layer_numbers()[0] != 0:
         raise ConfigError(
             "baseline 'static' is the model's layer 0, which model.layers leaves out. Add 0 to model.layers, or leave "
@@ -309,6 +322,20 @@ def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Vo
     n_subjects = len(voxels.subjects)
     drawn = experiment.rng("subjects").integers(n_subjects, size=(experiment.ceiling.bootstraps, n_subjects))
     return replace(voxels, ceiling=known.value, ceiling_draws=known.draws, subject_draws=drawn)
+
+
+def damage_of(experiment: Experiment, stimuli: Sequence[Stimulus]) -> Measured:
+    """Measure the model on held-out text, where the config says so."""
+    if not experiment.damage.measure:
+        return Measured()
+    return damage(
+        experiment.model,
+        None,
+        experiment.damage,
+        experiment.cache_dir,
+        stimuli,
+        cache_dtype=experiment.cache_dtype,
+    )
 
 
 def features_of(
