@@ -22,12 +22,14 @@ FIGURE = "sweep.png"
 COST_FIGURE = "compression.png"
 COST_TABLE = "compression.csv"
 #: What the tests say of a compressed model and its uncompressed twin, and how the figure shows it.
-VERDICTS = {
-    "equivalent": {"marker": "o", "label": "equivalent to the uncompressed model"},
-    "different": {"marker": "X", "label": "different from it"},
-    "undecided": {"marker": "o", "label": "neither is shown", "fillstyle": "none"},
-    "untested": {"marker": ".", "label": "not tested"},
+VERDICTS: dict[str, dict[str, Any]] = {
+    "equivalent": {"marker": "o", "label": "r equivalent to the uncompressed model's"},
+    "different": {"marker": "X", "label": "r different from it"},
+    "undecided": {"marker": "o", "label": "neither is shown of r", "fillstyle": "none"},
+    "untested": {"marker": ".", "label": "r not tested"},
 }
+#: Where the axis of bits per weight has ticks.
+BITS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 #: More probe scores than this are in the table only.
 MAX_PROBES = 3
 
@@ -76,18 +78,21 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
 
     options = differing_options(runs)
     table = Table(title=f"{len(runs)} runs")
-    table.add_column("run")
+    table.add_column("run", overflow="fold")
     for column in options[0]:
         table.add_column(column)
-    shown = {"parameters": "compression/parameters", "r": "alignment/r", "± se": "alignment/r_se"}
+    shown = {"parameters": ("compression/parameters", 3), "r": ("alignment/r", 3)}
     if any(_compression(run) != "none" for run in runs):
-        shown |= {"bits / weight": "compression/bits_per_weight", "MB": "MB", "perplexity": "compression/perplexity"}
-    shown |= {"r / ceiling": "alignment/r_norm", "untrained r": "baseline/untrained/r", "layer": "layer/chosen"}
+        shown |= {"bits": ("compression/bits_per_weight", 2), "MB": ("MB", 1), "ppl": ("compression/perplexity", 2)}
+        table.caption = "bits per weight, of all parameters; perplexity (ppl) of held-out text"
+    else:
+        shown |= {"± se": ("alignment/r_se", 3), "untrained r": ("baseline/untrained/r", 3)}
+    shown |= {"r / ceiling": ("alignment/r_norm", 3), "layer": ("layer/chosen", 3)}
     for column in shown:
         table.add_column(column, justify="right")
     for option, run in zip(options, runs, strict=True):
         metrics = {**run["metrics"], "MB": _megabytes(run)}
-        values = [_shown(metrics.get(name)) for name in shown.values()]
+        values = [_shown(metrics.get(name), digits) for name, digits in shown.values()]
         table.add_row(run["name"], *option.values(), *values)
     return table
 
@@ -166,7 +171,9 @@ def cost_rows(runs: list[dict[str, Any]], comparisons: pd.DataFrame) -> pd.DataF
 
 
 def cost_curve(rows: pd.DataFrame, margin: float = Scoring.equivalence_margin) -> Figure | None:
-    """Draw r, and scores of probes, over bits per weight: a column per model, its line black and those of others grey.
+    """Draw r, and scores of probes, over bits per weight: a column per model.
+
+    A point is a method; the line is the best that at most so many bits give, of other models in grey.
 
     Parameters
     ----------
@@ -207,7 +214,8 @@ def cost_curve(rows: pd.DataFrame, margin: float = Scoring.equivalence_margin) -
 def _draw_costs(panel: Axes, rows: pd.DataFrame, measure: str, model: str, margin: float | None) -> None:
     for name, points in rows.sort_values("bits_per_weight").groupby("model", sort=False):
         own = name == model
-        panel.plot(points.bits_per_weight, points[measure], "-", color="0.3" if own else "0.88", lw=1, zorder=1 + own)
+        best = (points.bits_per_weight, points[measure].cummax())
+        panel.plot(*best, "-", drawstyle="steps-post", color="0.3" if own else "0.85", lw=1, zorder=1 + own)
     points = rows[rows.model == model]
     for reference in points[points.verdict == "uncompressed"][measure]:
         panel.axhline(reference, color="C0", ls="--", lw=1, zorder=1)
@@ -218,6 +226,10 @@ def _draw_costs(panel: Axes, rows: pd.DataFrame, measure: str, model: str, margi
         colour = "C0" if verdict == "uncompressed" else "C3" if verdict == "different" else "k"
         panel.plot(some.bits_per_weight, some[measure], ls="", color=colour, ms=5, zorder=3, **style)
     panel.set_xscale("log", base=2)
+    panel.set_xticks(
+        [bits for bits in BITS if rows.bits_per_weight.min() < 1.2 * bits < 1.5 * rows.bits_per_weight.max()]
+    )
+    panel.minorticks_off()
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
@@ -225,10 +237,17 @@ def _explain(figure: Figure, rows: pd.DataFrame) -> None:
     from matplotlib.lines import Line2D
 
     told = [Line2D([], [], marker="s", color="C0", ls="--", ms=5, label="uncompressed, and margin of equivalence of r")]
+    told.append(Line2D([], [], color="0.3", lw=1, label="best with at most so many bits; grey: other models"))
     for verdict, style in VERDICTS.items():
         if (rows.verdict == verdict).any():
             told.append(Line2D([], [], color="C3" if verdict == "different" else "k", ls="", ms=5, **style))
-    figure.legend(handles=told, loc="outside upper center", ncols=min(len(told), 3), fontsize=8, frameon=False)
+    figure.legend(
+        handles=told,
+        loc="outside upper center",
+        ncols=min(len(told), max(1, int(figure.get_figwidth() / 3.3))),
+        fontsize=8,
+        frameon=False,
+    )
 
 
 def _write_labels(figure: Figure, grid: Any, rows: pd.DataFrame, measures: list[str], models: list[str]) -> None:
@@ -238,40 +257,42 @@ def _write_labels(figure: Figure, grid: Any, rows: pd.DataFrame, measures: list[
         for model, panel in zip(models, panels, strict=True):
             own = rows[(rows.model == model) & (rows.verdict != "uncompressed") & rows[measure].notna()]
             points = panel.transData.transform(rows[rows.model == model][["bits_per_weight", measure]].to_numpy())
-            taken: list[Bbox] = [_box(*point, 9, 9) for point in points if np.isfinite(point).all()]
+            taken: list[Bbox] = [_box(float(x), float(y), 9, 9) for x, y in points if np.isfinite(x + y)]
             for _, row in own.sort_values(measure).iterrows():
                 _write_label(panel, str(row.compression), (row.bits_per_weight, row[measure]), taken)
 
 
 def _write_label(panel: Axes, text: str, point: tuple[float, float], taken: list[Bbox]) -> None:
     at = panel.transData.transform(point)
+    pixels = panel.figure.dpi / 72  # offsets are in points, so that they grow with the resolution
     written = panel.annotate(
-        text, point, xytext=(0, 0), textcoords="offset pixels", fontsize=7, ha="center", va="center"
+        text, point, xytext=(0, 0), textcoords="offset points", fontsize=7, ha="center", va="center"
     )
     size = written.get_window_extent()
     inside = panel.get_window_extent()
     places = [
-        (distance * np.cos(angle) + np.sign(np.round(np.cos(angle), 6)) * size.width / 2, distance * np.sin(angle))
-        for distance in (10, 16, 24, 34, 46, 60)
+        (
+            distance * np.cos(angle) + np.sign(np.round(np.cos(angle), 6)) * size.width / pixels / 2,
+            distance * np.sin(angle),
+        )
+        for distance in (5, 9, 14, 20, 28, 38, 50)
         for angle in np.deg2rad([0, 180, 90, 270, 45, 315, 135, 225])
     ]
 
+    def box(place: tuple[float, float]) -> Bbox:
+        return _box(at[0] + pixels * place[0], at[1] + pixels * place[1], size.width + 2, size.height + 1)
+
     def covered(place: tuple[float, float]) -> float:
-        box = _box(at[0] + place[0], at[1] + place[1], size.width + 2, size.height + 1)
-        beyond = max(inside.x0 - box.x0, box.x1 - inside.x1, inside.y0 - box.y0, box.y1 - inside.y1, 0.0)
-        return 1e3 * beyond + sum(_shared(box, other) for other in taken)
+        own = box(place)
+        beyond = max(inside.x0 - own.x0, own.x1 - inside.x1, inside.y0 - own.y0, own.y1 - inside.y1, 0.0)
+        return 1e3 * float(beyond) + sum(_shared(own, other) for other in taken)
 
     best = min(places, key=covered)  # the first of the best, which is the nearest
-    taken.append(_box(at[0] + best[0], at[1] + best[1], size.width + 2, size.height + 1))
+    taken.append(box(best))
     written.set_position(best)
-    if np.hypot(*best) - size.width / 2 > 16:
-        panel.annotate(
-            "",
-            point,
-            xytext=best,
-            textcoords="offset pixels",
-            arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5},
-        )
+    if np.hypot(best[0], best[1]) - size.width / pixels / 2 > 10:
+        line = {"arrowstyle": "-", "color": "0.6", "lw": 0.5}
+        panel.annotate("", point, xytext=best, textcoords="offset points", arrowprops=line)
 
 
 def _box(x: float, y: float, width: float, height: float) -> Bbox:
@@ -346,7 +367,7 @@ def _values(runs: list[dict[str, Any]], name: str) -> list[float]:
     return [np.nan if value is None else value for value in found]
 
 
-def _shown(value: float | None) -> str:
+def _shown(value: float | None, digits: int) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3f}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.{digits}f}"
