@@ -26,12 +26,12 @@ def uncompressed(model: Model, compression: Compression, stimuli: Sequence[Stimu
     from brainexp.model.transformer import Transformer
 
     assert isinstance(model, Transformer)  # compressions object to all others
-    tokenizer, blueprint = model.tokenizer(), model.blueprint()
+    tokenizer = model.tokenizer()
     samples: IntArray = np.empty((0, 0), np.intp)
     text = compression.calibration
     if text is not None:
-        samples = windows(text.texts(stimuli), tokenizer, text.samples, text.tokens, text.seed, blueprint.n_positions)
-    return Uncompressed(blueprint, tokenizer, samples, model.network_with_head)
+        samples = windows(text.texts(stimuli), tokenizer, text.samples, text.tokens, text.seed)
+    return Uncompressed(model.blueprint(), tokenizer, samples, model.network_with_head)
 
 
 def loaded(model: Model, compression: Compression, stimuli: Sequence[Stimulus]) -> LoadedModel:

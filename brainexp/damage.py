@@ -16,7 +16,7 @@ import numpy as np
 from brainexp.cache import ArrayCache, digest
 from brainexp.compression.cost import sparsity
 from brainexp.compression.none import NoCompression
-from brainexp.containers import FloatArray, IntArray, Stimulus
+from brainexp.containers import FloatArray, IntArray, Layers, Stimulus
 from brainexp.errors import ConfigError
 from brainexp.features import word_features
 from brainexp.interfaces import Blueprint, Model
@@ -382,9 +382,7 @@ def _of_layers(base: Transformer, compressed: Transformer, words: Sequence[str],
         )
     onset_s = np.arange(len(words), dtype=float)
     text = Stimulus(HELD_OUT, tuple(words), onset_s, onset_s + 1.0)
-    before, after = (
-        word_features(one, NoCompression(), Plain(), [text], cache)[0][HELD_OUT] for one in (base, compressed)
-    )
+    before, after = (_features(one, text, cache) for one in (base, compressed))
     measures: dict[str, Callable[[FloatArray, FloatArray], float]] = {
         "relative_error": relative_error,
         "cka": linear_cka,
@@ -394,6 +392,10 @@ def _of_layers(base: Transformer, compressed: Transformer, words: Sequence[str],
     return Measured(
         curves={f"compression/{name}": [measure(*pair) for pair in layers] for name, measure in measures.items()}
     )
+
+
+def _features(model: Transformer, text: Stimulus, cache: ArrayCache) -> Layers:
+    return word_features(model, NoCompression(), Plain(), [text], cache)[0][text.story]
 
 
 def _kept(cache_dir: Path, key: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:

@@ -14,7 +14,7 @@ import numpy as np
 
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
 from brainexp.compressed import loaded as load_compressed
-from brainexp.compression.cost import bits, cost
+from brainexp.compression.cost import bits, cost, stored
 from brainexp.containers import Layers, Stimulus
 from brainexp.errors import ModelError
 from brainexp.interfaces import Compression, LoadedModel, Model, Prompt
@@ -91,8 +91,11 @@ def word_features(
             log.info("story %r: %s", stimulus.story, pace(n_done, n_units, perf_counter() - start, "words"))
     found = {story: entry for story, entry in entries.items() if entry is not None}
     facts = _together([facts for _, facts in found.values()])
+    kept = {
+        f"compression/{name}": value for name, value in stored(source).items()
+    }  # a smaller checkpoint's facts come after
     told = {f"compression/{name}": value for name, value in bits(source, compression).items()}
-    return {story: layers for story, (layers, _) in found.items()}, facts | told
+    return {story: layers for story, (layers, _) in found.items()}, {**kept, **facts, **told}
 
 
 def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache) -> None:

@@ -191,8 +191,15 @@ def tensor_bytes(folder: Path) -> dict[str, int]:
     return found
 
 
+def stored(model: Model) -> dict[str, float]:
+    """``disk_bytes`` of an uncompressed model's checkpoint; empty where it has none, or none was fetched."""
+    folder = getattr(model, "folder", lambda: None)()
+    n_bytes = 0 if folder is None else disk_bytes(folder)
+    return {"disk_bytes": float(n_bytes)} if n_bytes else {}
+
+
 def disk_bytes(folder: Path) -> int:
-    """Bytes of the files of a checkpoint that hold weights."""
+    """Bytes of the files of a checkpoint that hold weights; tokenizer and config are left out."""
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and path.suffix in WEIGHTS)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainexp.compression.cost import bits, cost, disk_bytes, sparsity, stored_bits, tensor_bytes
+from brainexp.compression.cost import bits, cost, disk_bytes, sparsity, stored, stored_bits, tensor_bytes
 from brainexp.compression.none import NoCompression
 from brainexp.compression.options import Compressing
 from brainexp.interfaces import Claims
@@ -95,6 +95,13 @@ def test_word_vectors_have_no_bits(tmp_path):
 
     assert bits(vectors, NoCompression()) == {}
     assert cost(vectors.load()) == {}
+    assert stored(vectors) == {}
+
+
+def test_the_file_of_the_weights_is_weighed_and_nothing_else():
+    path = ladder("m").folder() / "model.safetensors"
+
+    assert stored(ladder("m")) == {"disk_bytes": path.stat().st_size}
 
 
 @pytest.mark.parametrize("size", SIZES)
