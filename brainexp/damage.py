@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 DAMAGE_VERSION = 1
 #: Tokens that a causal model reads at once, and a masked one, which makes a pass for each token.
 WINDOW, MASKED_WINDOW = 512, 128
+WINDOW_METRIC = "compression/perplexity_window_tokens"
 #: A common stretch of so many tokens is no chance (as in Lee et al. 2022 on duplicates in training text).
 SHARED_TOKENS = 50
 #: How the cache and the log call the text.
@@ -104,7 +105,9 @@ def damage(
     metrics, curves, remarks = dict(found.metrics), dict(found.curves), list(found.remarks)
     if compressed is not None:
         before = _of_network(base, words, settings, cache_dir)
-        metrics |= {name.replace("/", "/base_", 1): value for name, value in before.metrics.items()}
+        metrics |= {
+            name.replace("/", "/base_", 1): before.metrics[name] for name in before.metrics if name != WINDOW_METRIC
+        }
         moved = _of_layers(
             base, smaller, words[: settings.feature_words], ArrayCache(cache_dir / "features", cache_dtype)
         )
@@ -202,7 +205,7 @@ def _read_network(model: Transformer, words: Sequence[str], window: int, stride:
     why_not = _no_perplexity(network, blueprint, tokenizer)
     if why_not is None and blueprint.reads == "causal":
         losses = token_losses(_logits(network), ids, window, stride, before)
-        metrics = {**_perplexities(losses, words, ends), "compression/perplexity_window_tokens": float(window)}
+        metrics = {**_perplexities(losses, words, ends), WINDOW_METRIC: float(window)}
     elif why_not is None:
         losses = masked_losses(_logits(network), ids, tokenizer.mask_token_id, window, n_masked, before, after)
         metrics = {"compression/pseudo_perplexity": math.exp(losses.mean())}

@@ -235,8 +235,8 @@ class Damage:
             yield f"words must be at least 2 and masked_tokens at least 1, got {self.words} and {self.masked_tokens}"
         if not 4 <= self.feature_words <= self.words:
             yield f"feature_words must lie between 4 and words={self.words}, got {self.feature_words}"
-        if self.window_tokens is not None and self.window_tokens < 2:
-            yield f"window_tokens must be at least 2, got {self.window_tokens}"
+        if self.window_tokens is not None and self.window_tokens < 8:
+            yield f"window_tokens must be at least 8, got {self.window_tokens}"
         if self.stride_tokens is not None and self.stride_tokens < 1:
             yield f"stride_tokens must be at least 1, got {self.stride_tokens}"
 

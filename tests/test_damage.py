@@ -193,6 +193,7 @@ def test_fewer_bits_do_more_damage_and_none_does_none(tmp_path):
     own = damage(base, None, SMALL, tmp_path / "cache").metrics["compression/perplexity"]
     for one in (same, *found.values()):
         assert one.metrics["compression/base_perplexity"] == own
+        assert "compression/base_perplexity_window_tokens" not in one.metrics
         assert one.remarks == ()
         assert {len(curve) for curve in one.curves.values()} == {5}
     assert same.metrics["compression/perplexity"] == own
@@ -360,7 +361,7 @@ def test_the_default_text_is_not_that_of_the_default_calibration():
         ({"feature_words": 301}, "feature_words must lie between 4 and words=300, got 301"),
         ({"feature_words": 3}, "feature_words must lie between 4"),
         ({"masked_tokens": 0}, "masked_tokens at least 1"),
-        ({"window_tokens": 1}, "window_tokens must be at least 2, got 1"),
+        ({"window_tokens": 7}, "window_tokens must be at least 8, got 7"),
         ({"stride_tokens": 0}, "stride_tokens must be at least 1, got 0"),
         ({"window_tokens": 513}, r"window_tokens=513, but the model reads at most 512.*damage.window_tokens=512"),
         ({"window_tokens": 64, "stride_tokens": 64}, r"stride_tokens=64 must be less than a window \(64\)"),
