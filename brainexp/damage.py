@@ -194,6 +194,9 @@ def _windows(settings: Damage, n_positions: int | None, usual: int) -> tuple[int
 
 
 def _read_network(model: Transformer, words: Sequence[str], window: int, stride: int, n_masked: int) -> Measured:
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     blueprint, tokenizer = model.blueprint(), model.tokenizer()
     spread = blueprint.quantized is not None and blueprint.device != "cpu"
     network = model.network_with_head(**({"device_map": blueprint.device} if spread else {}))
