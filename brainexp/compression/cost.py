@@ -115,7 +115,7 @@ def bits(model: Model, compression: Compression) -> dict[str, float]:
         ``bits_per_weight`` over all parameters, embeddings and norms included, and ``bits_per_linear_weight`` over linear
         layers; both without the head that turns states into words. Zeros of unstructured pruning count as the bit of the
         mask, not as they are stored, for no file format keeps them so. Empty for word vectors; without the second where
-        the network has no linear layers by that name, as GPT-2.
+        the blueprint has no linear layers.
     """
     blueprint = model.blueprint()
     if blueprint.reads == "table":

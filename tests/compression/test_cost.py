@@ -85,8 +85,8 @@ def test_blocks_that_are_gone_take_nothing():
     assert found["bits_per_weight"] == pytest.approx((4.5 * left + 16 * others) / (left + others))
 
 
-def test_what_has_no_linear_layers_by_that_name_has_no_bits_of_them(checkpoints):
-    assert bits(Transformer(path=str(checkpoints["gpt2"])), NoCompression()) == {"bits_per_weight": pytest.approx(32)}
+def test_gpt2_has_the_bits_of_its_dtype_too(checkpoints):
+    assert bits(Transformer(path=str(checkpoints["gpt2"])), NoCompression())["bits_per_weight"] == pytest.approx(32)
 
 
 def test_word_vectors_have_no_bits(tmp_path):
