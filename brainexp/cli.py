@@ -159,7 +159,25 @@ def show_sweep(folder: Path) -> None:
         figure.savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
         console.print(f"r over model size   {folder / FIGURE}", soft_wrap=True, highlight=False)
     if len(runs) > 1:
-        _show_comparisons(*pairing.job_comparisons(runs), folder)
+        comparisons, remarks = pairing.job_comparisons(runs)
+        _show_comparisons(comparisons, remarks, folder)
+        _show_costs(runs, comparisons, folder)
+
+
+def _show_costs(runs: list[dict[str, Any]], comparisons: pd.DataFrame, folder: Path) -> None:
+    from brainexp.report.figures import DOTS_PER_INCH
+    from brainexp.report.sweep import COST_FIGURE, COST_TABLE, cost_curve, cost_rows
+
+    rows = cost_rows(runs, comparisons)
+    margin = runs[0]["config"].get("scoring", {}).get("equivalence_margin")
+    figure = cost_curve(rows) if margin is None else cost_curve(rows, margin)
+    if figure is None:
+        return
+    rows.to_csv(folder / COST_TABLE, index=False)
+    figure.savefig(folder / COST_FIGURE, dpi=DOTS_PER_INCH)
+    console = _console()
+    console.print(f"r over bits         {folder / COST_FIGURE}", soft_wrap=True, highlight=False)
+    console.print(f"its numbers         {folder / COST_TABLE}", soft_wrap=True, highlight=False)
 
 
 def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Path) -> None:

@@ -21,6 +21,7 @@ from brainexp.comparison import compared
 from brainexp.compressed import CompressedModel
 from brainexp.compression.none import NoCompression
 from brainexp.containers import Clock, Design, Fold, Layers, Stimulus
+from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
@@ -30,11 +31,13 @@ from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_v
 from brainexp.features import word_features
 from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, ProbeInput, Prompt
 from brainexp.model.arithmetic import DENSE
+from brainexp.model.transformer import Transformer
 from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
 from brainexp.registry import (
+    CALIBRATIONS,
     COMPRESSIONS,
     DATASETS,
     ENCODERS,
@@ -47,7 +50,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Partitioning, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Experiment:
     ceiling: Ceiling = field(default_factory=Ceiling)
     baselines: tuple[str, ...] = ()
     partition: Partitioning = field(default_factory=lambda: Partitioning(spaces=()))
+    damage: Damage = field(default_factory=lambda: Damage(measure=False))
     readout: bool = False
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
@@ -93,6 +97,7 @@ class Experiment:
             ceiling=validated(Ceiling, config["ceiling"], "ceiling"),
             baselines=tuple(config["baselines"]),
             partition=validated(Partitioning, config["partition"], "partition"),
+            damage=validated(Damage, config["damage"], "damage"),
             readout=config["readout"] is not None,
             seed=int(config["seed"]),
             cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
@@ -136,6 +141,9 @@ def run(experiment: Experiment) -> Result:
     with watch.stage("ceiling"):
         known = known_ceilings(experiment, recordings, folds, target, voxels)
         voxels = with_ceilings(experiment, voxels, known)
+
+    with watch.stage("damage"):
+        damaged = damage_of(experiment, recordings.stimuli)
 
     with watch.stage("features"):
         features, facts = features_of(experiment, experiment.model, recordings.stimuli)
@@ -190,17 +198,22 @@ def run(experiment: Experiment) -> Result:
         voxels,
         metrics={
             **facts,
+            **damaged.metrics,
             **known.metrics,
             **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.metrics.items()},
             **{f"time/{stage}_s": seconds for stage, seconds in watch.seconds.items()},
             "memory/peak_bytes": peak_memory_bytes(),
         },
-        curves={f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
+        curves={
+            **damaged.curves,
+            **{f"probe/{name}/{key}": value for name, found in probed.items() for key, value in found.curves.items()},
+        },
         parts=parts,
         legacy=experiment.partition.legacy,
         readouts=readouts,
         remarks=(
             *known.remarks,
+            *damaged.remarks,
             *experiment.encoder.remarks(scored.penalty[..., target.scorable]),
             *([] if path.startswith(DENSE) else [f"Features were computed with {path}."] if path else []),
         ),
@@ -224,6 +237,8 @@ def require_possible(experiment: Experiment) -> None:
             "readout=null."
         )
     experiment.model.require_ready()
+    if experiment.damage.measure:
+        CALIBRATIONS.build(experiment.damage.text)
     if "static" in experiment.baselines and experiment.model.layer_numbers()[0] != 0:
         raise ConfigError(
             "baseline 'static' is the model's layer 0, which model.layers leaves out. Add 0 to model.layers, or leave "
@@ -393,6 +408,17 @@ def exportable(experiment: Experiment) -> CompressedModel:
     text = experiment.compression.calibration
     stimuli = experiment.dataset.stimuli() if text is not None and text.stories() else ()
     return smaller(experiment, stimuli=stimuli)
+
+
+def damage_of(experiment: Experiment, stimuli: Sequence[Stimulus]) -> Measured:
+    """Measure the model on held-out text, beside what it was made from, where the config says so."""
+    if not experiment.damage.measure:
+        return Measured()
+    base, settings, kept = experiment.model, experiment.damage, experiment.cache_dir
+    made = smaller(experiment, stimuli=stimuli)
+    if isinstance(made.compression, NoCompression) or not isinstance(base, Transformer):
+        return damage(base, None, settings, kept, stimuli, None, experiment.cache_dtype)
+    return damage(base, base.at(made.artifact[0]), settings, kept, stimuli, made.given.samples, experiment.cache_dtype)
 
 
 def features_of(

@@ -12,7 +12,7 @@ import numpy as np
 
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
 from brainexp.compressed import CompressedModel
-from brainexp.compression.cost import cost
+from brainexp.compression.cost import bits, cost, stored
 from brainexp.containers import Layers, Stimulus
 from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
 from brainexp.errors import ModelError
@@ -45,7 +45,7 @@ def word_features(
         By story.
     facts : dict
         Measured when the features were made: what the model costs, ``compression/…``, what reading took,
-        ``features/…``, and in words with what the network multiplied, ``arithmetic``.
+        ``features/…``, and in words with what the network multiplied, ``arithmetic``. Bits per weight are reckoned.
 
     Raises
     ------
@@ -80,7 +80,11 @@ def word_features(
             bar.update(n_done - bar.n)  # another job may have read it
             log.info("story %r: %s", stimulus.story, pace(n_done, n_units, perf_counter() - start, "words"))
     found = {story: entry for story, entry in entries.items() if entry is not None}
-    return {story: layers for story, (layers, _) in found.items()}, _together([facts for _, facts in found.values()])
+    facts = _together([facts for _, facts in found.values()])
+    kept = {f"compression/{name}": value for name, value in stored(source.model).items()}  # a smaller one's come after
+    reckoned = bits(source.model, source.compression).items()
+    told = {f"compression/{name}": value for name, value in reckoned if np.isfinite(value)}  # else the weights told
+    return {story: layers for story, (layers, _) in found.items()}, {**kept, **facts, **told}
 
 
 def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache) -> None:
@@ -124,9 +128,13 @@ def _read(reader: LoadedModel, stimulus: Stimulus, words: Prompt, bar: Any, writ
 def _together(per_story: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of all stories: sums of what reading took, the largest peak, and the cost of the one model."""
     together = dict(per_story[-1])
-    for name in together:
-        if name.startswith("features/"):
-            join = max if "peak" in name else sum
+    for name in [name for name in together if name.startswith("features/")]:
+        join = max if "peak" in name else sum
+        if all(name in facts for facts in per_story):  # what was read by an earlier version may lack some
             together[name] = join(facts[name] for facts in per_story)
+        else:
+            del together[name]
+    if together.get("features/tokens") and together["features/seconds"] > 0:
+        together["features/tokens_per_second"] = together["features/tokens"] / together["features/seconds"]
     together["arithmetic"] = "; ".join(dict.fromkeys(told for facts in per_story if (told := facts.get("arithmetic"))))
     return together

@@ -211,6 +211,8 @@ class Blueprint:
         In which it computes, such as "bfloat16".
     transposed : tuple of str
         Those of ``linear`` whose weights are stored as inputs times outputs (GPT-2).
+    n_positions : int or None
+        Tokens that it can read at once; None where nothing limits them.
     """
 
     family: str
@@ -222,6 +224,7 @@ class Blueprint:
     device: str
     dtype: str
     transposed: tuple[str, ...] = ()
+    n_positions: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from brainexp.align.downsample import LANCZOS_LOBES
@@ -190,6 +190,55 @@ class Ceiling:
                 f"ceiling: extrapolate and legacy belong to method=cross_subject, but method is {self.method}. Leave them "
                 "out, or give ceiling.method=cross_subject."
             )
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What compression does to a model as such, measured on held-out text.
+
+    Parameters
+    ----------
+    measure : bool
+        Whether it is measured.
+    text : mapping
+        Where the text comes from: a member of ``compression/calibration`` with its options. How many stretches a
+        compression would draw from it does not matter, but must suffice for ``words``.
+    words : int
+        The beginning of the text is read, so many words, whatever the tokenizer.
+    feature_words : int
+        Of these, the first so many are compared layer by layer.
+    window_tokens : int or None
+        Tokens that a causal model reads at once; None for 512, or what it can read if that is less.
+    stride_tokens : int or None
+        From one window to the next: each token is predicted from at least a window less a stride of tokens, where there are
+        so many. None for half a window.
+    masked_tokens : int
+        Of a masked model, evenly spaced tokens that are predicted, a pass for each.
+    """
+
+    measure: bool = True
+    text: Mapping[str, Any] = field(
+        default_factory=lambda: {"name": "grammar", "samples": 8, "tokens": 256, "seed": 1_000_000}
+    )
+    words: int = 2000
+    feature_words: int = 500
+    window_tokens: int | None = None
+    stride_tokens: int | None = None
+    masked_tokens: int = 200
+
+    def __post_init__(self) -> None:
+        for objection in self._objections():
+            raise ConfigError(f"damage: {objection}")
+
+    def _objections(self) -> Iterator[str]:
+        if self.masked_tokens < 1 or self.words < 2:
+            yield f"words must be at least 2 and masked_tokens at least 1, got {self.words} and {self.masked_tokens}"
+        if not 4 <= self.feature_words <= self.words:
+            yield f"feature_words must lie between 4 and words={self.words}, got {self.feature_words}"
+        if self.window_tokens is not None and self.window_tokens < 8:
+            yield f"window_tokens must be at least 8, got {self.window_tokens}"
+        if self.stride_tokens is not None and self.stride_tokens < 1:
+            yield f"stride_tokens must be at least 1, got {self.stride_tokens}"
 
 
 @dataclass(frozen=True)

@@ -363,6 +363,23 @@ def test_what_reading_took_is_known_of_all_stories_together(experiment, tmp_path
     assert 1e7 < facts["features/peak_memory_bytes"] <= module.peak_memory_bytes()
     assert facts["features/peak_gpu_memory_bytes"] == peak_gpu_memory_bytes()
     assert facts["compression/parameters"] > 1000
+    assert facts["compression/bits_per_weight"] == pytest.approx(32)
+    assert facts["features/tokens"] > 10 * facts["features/words"]  # each word anew in its context of twenty
+    assert facts["features/tokens_per_second"] == facts["features/tokens"] / facts["features/seconds"]
+
+
+def test_damage_is_measured_where_the_config_says_so(experiment):
+    from brainexp import experiment as module
+    from brainexp.model.transformer import Transformer
+
+    knowing = dataclasses.replace(experiment, model=Transformer(path="package:brainexp/model/tiny/xs"))
+    silent = dataclasses.replace(knowing, damage=dataclasses.replace(knowing.damage, measure=False))
+
+    assert 2 < module.damage_of(knowing, ()).metrics["compression/perplexity"] < 30
+    assert module.damage_of(silent, ()) == module.Measured()
+    unknown = dataclasses.replace(knowing.damage, text={"name": "gramar"})
+    with pytest.raises(ConfigError, match="unknown calibration 'gramar'. Did you mean 'grammar'"):
+        module.require_possible(dataclasses.replace(knowing, damage=unknown))
 
 
 READING = """

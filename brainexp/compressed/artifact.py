@@ -15,7 +15,8 @@ import numpy as np
 
 from brainexp.cache import FolderCache, digest, readable_bytes, require_room
 from brainexp.compressed.proof import let_go, probe_features, proved
-from brainexp.compression.calibration import windows
+from brainexp.compression.calibration import samples_digest, windows
+from brainexp.compression.cost import bits, disk_bytes
 from brainexp.compression.none import NoCompression
 from brainexp.containers import IntArray, Stimulus
 from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
@@ -52,7 +53,8 @@ def uncompressed(model: Model, compression: Compression, stimuli: Sequence[Stimu
     samples: IntArray = np.empty((0, 0), np.intp)
     text = compression.calibration
     if text is not None:
-        samples = windows(text.texts(stimuli), tokenizer, text.samples, text.tokens, text.seed)
+        limit = model.blueprint().n_positions
+        samples = windows(text.texts(stimuli), tokenizer, text.samples, text.tokens, text.seed, limit)
     return Uncompressed(model.blueprint(), tokenizer, samples, model.network_with_head)
 
 
@@ -80,7 +82,7 @@ def artifact_key(model: Model, compression: Compression, samples: IntArray) -> d
 
 def calibration_digest(samples: IntArray) -> str | None:
     """Digest of the tokens that a compression is calibrated on; None where it needs none."""
-    return digest(samples.tolist()) if samples.size else None
+    return samples_digest(samples) if samples.size else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +220,7 @@ class CompressedModel:
                 warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules", UserWarning)
                 network.save_pretrained(folder)
             self.given.tokenizer.save_pretrained(folder)
+            ranks = getattr(network.config, "low_rank", None)
             del network
             let_go(self.given.blueprint)  # the proof reads others
             found = proved(self.model, self.compression, folder, expected, str(device))
@@ -226,7 +229,8 @@ class CompressedModel:
             "proof_seconds": watch.seconds["prove"],
             "peak_memory_bytes": held,
             "peak_gpu_memory_bytes": held_on_gpu,
-            "disk_bytes": float(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())),
+            "disk_bytes": float(disk_bytes(folder)),
+            **(bits(self.model, self.compression, ranks) if ranks else {}),
             **found,
         }
         log.info("compression %r: %s", name, _told(facts))

@@ -80,3 +80,12 @@ def reads(config: Any) -> Literal["causal", "bidirectional", "encoder-decoder"]:
     causal = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
     return "causal" if causal and not masked else "bidirectional"
+
+
+def most_tokens(network: Any) -> int | None:
+    """Return how many tokens a network can read at once, or None where nothing limits them."""
+    limit: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    for name, module in network.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
+    return limit

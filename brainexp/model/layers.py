@@ -83,7 +83,7 @@ def examined(
     texts = [torch.tensor([[one] + [later] * 7], device=device) for later in (one, other)]
     whole = torch.ones_like(texts[0])
     alone = (torch.arange(8, device=device) == 0).long()[None]  # what comes after the first token is masked
-    blocks = _block_list(part, n_blocks)
+    blocks = block_list(part, n_blocks)
     caught: dict[int, Any] = {}
 
     def states(mask: Any) -> list[Any]:
@@ -175,7 +175,7 @@ def _hooks(anatomy: Anatomy, layers: Sequence[int], take: Take) -> Iterator[None
         yield
 
 
-def _block_list(part: Any, n_blocks: int) -> Any:
+def block_list(part: Any, n_blocks: int) -> Any:
     """Return the outermost list of so many modules, or None."""
     import torch
 

@@ -18,7 +18,7 @@ from brainexp.containers import FloatArray, IntArray, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
 from brainexp.model.arithmetic import arithmetic, mixes_texts, rounds_inputs
-from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, reads, skeleton, transposed
+from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, most_tokens, reads, skeleton, transposed
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
@@ -262,6 +262,7 @@ class Transformer:
             device=self._device(),
             dtype=self.dtype,
             transposed=transposed(network),
+            n_positions=most_tokens(network),
         )
 
     def network_with_head(self, **options: Any) -> Any:
@@ -279,6 +280,17 @@ class Transformer:
         given = {"dtype": getattr(torch, self.dtype), **options}
         network, _ = read_network(class_with_head(config), path, self.revision, config, "cpu", self.states, **given)
         return network.eval()
+
+    def folder(self) -> Path:
+        """Return the folder of the checkpoint's files; of a hub model, the one that it was fetched into."""
+        from transformers.utils.hub import cached_file
+
+        path = located(self.path)
+        if Path(path).is_dir():
+            return Path(path)
+        self._config(path)  # fetches it
+        found = cached_file(path, "config.json", revision=self.revision or "main", local_files_only=True)
+        return Path(str(found)).parent
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
@@ -447,6 +459,7 @@ class LoadedTransformer:
         found = self._readings(stimulus, frame)
         texts = self._encoded(found, special_tokens=frame.special_tokens)
         spans = [tokens_of_words(offsets, one, stimulus) for one, (_, offsets) in zip(found, texts, strict=True)]
+        self._n_tokens[stimulus.story] = sum(len(ids) for ids, _ in texts)
         lengths = np.array([len(ids) for ids, _ in texts])
         self._require_readable(lengths + frame.max_new_tokens, found)
         if frame.reads == "generated":
@@ -472,8 +485,8 @@ class LoadedTransformer:
             order = order[len(batch) :]
 
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
-        """Return nothing: every word has features, or reading it was an error."""
-        return {}
+        """Count the tokens that were read, those of a word's context each time anew, padding left out."""
+        return {"tokens": float(self._n_tokens[stimulus.story])} if stimulus.story in self._n_tokens else {}
 
     def _readings(self, stimulus: Stimulus, frame: Frame) -> list[Reading]:
         model = self.model
@@ -569,6 +582,10 @@ class LoadedTransformer:
         return Room(self.model.tokens_per_batch or (512 if self._device.type == "cpu" else 16_384))
 
     @cached_property
+    def _n_tokens(self) -> dict[str, int]:
+        return {}  # by story
+
+    @cached_property
     def _anatomy(self) -> Anatomy:
         part = self.network.get_decoder() if self.model.states == "decoder" else self.network
         vocabulary = self.network.config.get_text_config().vocab_size
@@ -608,11 +625,7 @@ class LoadedTransformer:
     @cached_property
     def _n_positions(self) -> int | None:
         """Tokens that the model can read at once, or None where nothing limits them."""
-        limit: int | None = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
-        for name, module in self.network.named_modules():
-            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-                return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
-        return limit
+        return most_tokens(self.network)
 
 
 def _begins_with(start: int, ids: list[int], offsets: list[tuple[int, int]]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from brainexp.experiment import Experiment
 from brainexp.preflight import Resources
 from brainexp.registry import REGISTRIES
-from brainexp.settings import Align, Ceiling, Partitioning, Scoring, Split
+from brainexp.settings import Align, Ceiling, Damage, Partitioning, Scoring, Split
 from tests.conftest import CONF
 
 CHOICES = [
@@ -47,6 +47,7 @@ def test_model_presets_declare_how_many_blocks_they_have(composed, preset):
         ("scoring", Scoring),
         ("ceiling", Ceiling),
         ("partition", Partitioning),
+        ("damage", Damage),
         ("resources", Resources),
     ],
 )

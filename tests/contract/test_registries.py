@@ -13,6 +13,8 @@ from tests.conftest import CONF
 
 ALL = {**REGISTRIES, **INNER_REGISTRIES}
 MEMBERS = [(group, name) for group, registry in ALL.items() for name in registry.names()]
+#: What a user might give for options without a default that are no path.
+GIVEN = {"names": ("somewhere",)}
 PROTOCOLS = {group: getattr(interfaces, group.capitalize()) for group in ALL}
 
 
@@ -23,7 +25,8 @@ def folder(group):
 def yaml_options(group, name):
     """Options of a YAML file, those of its inner components included."""
     options = yaml.safe_load((CONF / folder(group) / f"{name}.yaml").read_text())
-    told = {key: "somewhere" if value == "???" else value for key, value in options.items() if key != "defaults"}
+    told = {key: GIVEN.get(key, "somewhere") if value == "???" else value for key, value in options.items()}
+    told.pop("defaults", None)
     for default in options.get("defaults", []):
         told |= (
             {inner: yaml_options(inner, choice) for inner, choice in dict(default).items() if inner in INNER_REGISTRIES}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from brainexp.compression.calibration.options import Sampling
 from brainexp.containers import Stimulus
-from brainexp.errors import ConfigError
 from brainexp.registry import CALIBRATIONS
 
 #: Seeds from here on are of the tiny models' training, so below it no synthetic brain listens to them; from far on,
@@ -18,32 +18,9 @@ WORDS_PER_STORY = 2_000
 
 
 @CALIBRATIONS.register("grammar")
-@dataclass(frozen=True)
-class GrammarText:
-    """Stories of the grammar that no dataset and no training has used.
-
-    Parameters
-    ----------
-    samples : int
-        Number of stretches of text.
-    tokens : int
-        Length of each, in tokens.
-    seed : int
-        Of the stories and of where the stretches begin.
-    """
-
-    samples: int = 128
-    tokens: int = 256
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"calibration 'grammar': {name} must be at least 1, got {getattr(self, name)}")
-
-    def stories(self) -> tuple[str, ...]:
-        """Return none: it reads no story of the study."""
-        return ()
+@dataclass(frozen=True, kw_only=True)
+class GrammarText(Sampling):
+    """Stories of the grammar that no dataset and no training has used; other stories for each ``seed``."""
 
     def texts(self, stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
         """Tell as many stories as the stretches need."""
