@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -17,14 +17,25 @@ from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.cache import ArrayCache, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
-from brainexp.containers import Design, Fold, Layers, Stimulus
+from brainexp.compressed import loaded as load_compressed
+from brainexp.containers import Design, Fold, Layers, Passage, Stimulus
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
-from brainexp.features import peak_memory_bytes, word_features
-from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, ProbeInput, Prompt
+from brainexp.features import passage_features, peak_memory_bytes, word_features
+from brainexp.interfaces import (
+    Compression,
+    Dataset,
+    Encoder,
+    LoadedModel,
+    Model,
+    Probe,
+    ProbeInput,
+    ProbeResult,
+    Prompt,
+)
 from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
@@ -173,8 +184,7 @@ def run(experiment: Experiment) -> Result:
         readouts = readouts_of(experiment, layers, scored, target, folds, voxels) if experiment.readout else {}
 
     with watch.stage("probe"):
-        given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
-        probed = {name: one.measure(given) for name, one in experiment.probes.items()}
+        probed = probes_of(experiment, recordings, features)
 
     result = summarised(
         {"model": scored, **baselines},
@@ -195,7 +205,9 @@ def run(experiment: Experiment) -> Result:
         remarks=(*known.remarks, *experiment.encoder.remarks(scored.penalty[..., target.scorable])),
         fdr=experiment.scoring.fdr,
     )
-    return compared(result, experiment.scoring, experiment.rng("comparisons"))
+    result = compared(result, experiment.scoring, experiment.rng("comparisons"))
+    tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
+    return replace(result, tables={**result.tables, **tables})
 
 
 def require_possible(experiment: Experiment) -> None:
@@ -317,6 +329,25 @@ def features_of(
     """Features of the model, or of its untrained twin, by story, and what reading took."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
     return word_features(source, experiment.compression, experiment.prompt, stimuli, cache)
+
+
+def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[str, Layers]) -> dict[str, ProbeResult]:
+    """Ask every probe, of the same compressed weights, which are read at most once."""
+    cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
+    source, method = experiment.model, experiment.compression
+
+    @lru_cache(maxsize=1)
+    def loaded() -> LoadedModel:
+        return load_compressed(source, method, recordings.stimuli)
+
+    def read(name: str, passages: Sequence[Passage]) -> Layers:
+        return passage_features(source, method, passages, cache, loaded, name)
+
+    found = {}
+    for name, one in experiment.probes.items():
+        rng = experiment.rng(f"probe {name}")  # whatever other probes draw
+        found[name] = one.measure(ProbeInput(recordings.stimuli, features, rng, read, source.layer_numbers()))
+    return found
 
 
 def baseline(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
 from brainexp.compressed import loaded as load_compressed
 from brainexp.compression.cost import cost
-from brainexp.containers import Layers, Stimulus
+from brainexp.containers import Layers, Passage, Stimulus
 from brainexp.errors import ModelError
 from brainexp.interfaces import Compression, LoadedModel, Model, Prompt
 from brainexp.progress import Stopwatch, counter, pace
@@ -91,6 +91,53 @@ def word_features(
             log.info("story %r: %s", stimulus.story, pace(n_done, n_units, perf_counter() - start, "words"))
     found = {story: entry for story, entry in entries.items() if entry is not None}
     return {story: layers for story, (layers, _) in found.items()}, _together([facts for _, facts in found.values()])
+
+
+def passage_features(
+    source: Model,
+    compression: Compression,
+    passages: Sequence[Passage],
+    cache: ArrayCache,
+    loaded: Callable[[], LoadedModel],
+    name: str,
+) -> Layers:
+    """Read passages with the compressed model, or find in the cache what was read before.
+
+    Parameters
+    ----------
+    source, compression, cache
+        As for `word_features`.
+    passages : sequence of Passage
+        Texts and the stretches of them that get features.
+    loaded : callable
+        Returns the compressed model; called only if something is to be read.
+    name : str
+        How messages and the list of the cache call the passages.
+
+    Returns
+    -------
+    Layers of shape (n_layers, n_stretches, n_dims)
+        Stretches counted through all passages.
+    """
+    key = {
+        "model": {**MODELS.cache_key(source), "identity": source.identity()},
+        "compression": COMPRESSIONS.cache_key(compression),
+        "passages": digest([[one.text, one.parts] for one in passages]),
+    }
+    n_layers, n_dims = source.shape()
+    n_stretches = sum(len(one.parts) for one in passages)
+
+    def fill(write: Write) -> dict[str, float]:
+        with counter(n_stretches, "stretches") as bar:
+            bar.set_description(f"passages of {name}")
+            for at, values in loaded().read(passages):
+                write(at, values)
+                bar.update(len(at))
+        return {"features/stretches": float(n_stretches)}
+
+    about = {"model": MODELS.options(source), "compression": COMPRESSIONS.options(compression), "story": name}
+    found, _ = cache.get_or_put(key, (n_layers, n_stretches, n_dims), fill, about)
+    return found
 
 
 def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache) -> None:
