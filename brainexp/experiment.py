@@ -14,7 +14,7 @@ import numpy as np
 # Importing the rooms registers their members.
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
-from brainexp.cache import ArrayCache, default_cache_dir
+from brainexp.cache import ArrayCache, Notes, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
 from brainexp.compressed import loaded as load_compressed
@@ -29,7 +29,6 @@ from brainexp.interfaces import (
     Compression,
     Dataset,
     Encoder,
-    LoadedModel,
     Model,
     Probe,
     ProbeInput,
@@ -333,20 +332,34 @@ def features_of(
 
 def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[str, Layers]) -> dict[str, ProbeResult]:
     """Ask every probe, of the same compressed weights, which are read at most once."""
+    source, method, stimuli = experiment.model, experiment.compression, recordings.stimuli
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
-    source, method = experiment.model, experiment.compression
+    notes = Notes(experiment.cache_dir / "probes")
+    twin: Model = replace(source, weights="random")  # type: ignore[type-var]
+    untouched = COMPRESSIONS.build({"name": "none"})
 
-    @lru_cache(maxsize=1)
-    def loaded() -> LoadedModel:
-        return load_compressed(source, method, recordings.stimuli)
+    def reader(one: Model, compressed: Compression) -> Callable[[str, Sequence[Passage]], Layers]:
+        loaded = lru_cache(maxsize=1)(lambda: load_compressed(one, compressed, stimuli))
+        return lambda name, passages: passage_features(one, compressed, passages, cache, loaded, name)
 
-    def read(name: str, passages: Sequence[Passage]) -> Layers:
-        return passage_features(source, method, passages, cache, loaded, name)
-
+    of = {
+        "model": {**MODELS.cache_key(source), "identity": source.identity()},
+        "compression": COMPRESSIONS.cache_key(method),
+        "dtype": experiment.cache_dtype,
+    }
     found = {}
     for name, one in experiment.probes.items():
-        rng = experiment.rng(f"probe {name}")  # whatever other probes draw
-        found[name] = one.measure(ProbeInput(recordings.stimuli, features, rng, read, source.layer_numbers()))
+        found[name] = one.measure(
+            ProbeInput(
+                stimuli,
+                features,
+                experiment.rng(f"probe {name}"),  # whatever other probes draw
+                read=reader(source, method),
+                layer_numbers=source.layer_numbers(),
+                read_untrained=reader(twin, untouched),
+                kept=lambda key, compute: notes.kept({**of, **key}, compute),
+            )
+        )
     return found
 
 

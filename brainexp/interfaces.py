@@ -408,6 +408,11 @@ class ProbeInput:
         n_stretches, n_dims); kept in the cache, so that probes that read the same text share them.
     layer_numbers : tuple of int
         Which layers the features are of; 0 is the embedding output.
+    read_untrained : callable
+        As ``read``, with the model's untrained twin, uncompressed.
+    kept : callable
+        From a key and a function to the function's value, JSON-like, which is computed once for this model, compression
+        and key, and kept on disk.
     """
 
     stimuli: tuple[Stimulus, ...]
@@ -415,6 +420,8 @@ class ProbeInput:
     rng: np.random.Generator
     read: Callable[[str, Sequence[Passage]], FloatArray | Layers]
     layer_numbers: tuple[int, ...]
+    read_untrained: Callable[[str, Sequence[Passage]], FloatArray | Layers]
+    kept: Callable[[Mapping[str, Any], Callable[[], Any]], Any]
 
 
 @runtime_checkable

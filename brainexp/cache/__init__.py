@@ -4,11 +4,13 @@
 """
 
 from brainexp.cache.digest import digest, file_digest
+from brainexp.cache.notes import Notes
 from brainexp.cache.room import disk_free, features_cost, readable_bytes, require_room
 from brainexp.cache.store import ArrayCache, Write, default_cache_dir
 
 __all__ = [
     "ArrayCache",
+    "Notes",
     "Write",
     "default_cache_dir",
     "digest",
