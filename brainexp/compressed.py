@@ -8,7 +8,8 @@ import numpy as np
 
 from brainexp.compression.calibration import windows
 from brainexp.containers import IntArray, Stimulus
-from brainexp.interfaces import Compression, LoadedModel, Model, Uncompressed
+from brainexp.errors import ModelError
+from brainexp.interfaces import Compression, LanguageModel, LoadedModel, Model, Uncompressed
 
 
 def uncompressed(model: Model, compression: Compression, stimuli: Sequence[Stimulus]) -> Uncompressed:
@@ -41,3 +42,14 @@ def loaded(model: Model, compression: Compression, stimuli: Sequence[Stimulus]) 
     if isinstance(compression, NoCompression):
         return model.load()
     raise NotImplementedError
+
+
+def language_model(model: Model, compression: Compression, stimuli: Sequence[Stimulus]) -> LanguageModel:
+    """Read the compressed model with its head."""
+    from brainexp.model.transformer import Transformer
+
+    if not isinstance(model, Transformer):
+        raise ModelError(
+            "a table of words has no head that tells how likely a text is. Give another model, or leave this probe out."
+        )
+    return model.language_model()

@@ -146,6 +146,33 @@ class Passage:
 
 
 @dataclass(frozen=True, eq=False)
+class Likelihoods:
+    """Log-probabilities of a text's tokens.
+
+    Parameters
+    ----------
+    log_p : array of shape (n_tokens,)
+        Natural logarithms; NaN for a first token that nothing stands before.
+    start, stop : arrays of int of shape (n_tokens,)
+        Characters of each token.
+    """
+
+    log_p: FloatArray
+    start: IntArray
+    stop: IntArray
+
+    @property
+    def total(self) -> float:
+        """Sum over the tokens that have a probability."""
+        return float(np.nansum(self.log_p))
+
+    @property
+    def n_scored(self) -> int:
+        """Number of tokens that have a probability."""
+        return int(np.isfinite(self.log_p).sum())
+
+
+@dataclass(frozen=True, eq=False)
 class Responses:
     """Brain responses of one subject to one story.
 

@@ -17,6 +17,7 @@ from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.cache import ArrayCache, Notes, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
+from brainexp.compressed import language_model as compressed_language_model
 from brainexp.compressed import loaded as load_compressed
 from brainexp.containers import Design, Fold, Layers, Passage, Stimulus
 from brainexp.encoder.banded_ridge import BandedRidge
@@ -29,6 +30,7 @@ from brainexp.interfaces import (
     Compression,
     Dataset,
     Encoder,
+    LanguageModel,
     Model,
     Probe,
     ProbeInput,
@@ -347,6 +349,11 @@ def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[
         "compression": COMPRESSIONS.cache_key(method),
         "dtype": experiment.cache_dtype,
     }
+
+    @lru_cache(maxsize=1)
+    def language_model() -> LanguageModel:
+        return compressed_language_model(source, method, stimuli)
+
     found = {}
     for name, one in experiment.probes.items():
         found[name] = one.measure(
@@ -357,6 +364,7 @@ def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[
                 read=reader(source, method),
                 layer_numbers=source.layer_numbers(),
                 read_untrained=reader(twin, untouched),
+                language_model=language_model,
                 kept=lambda key, compute: notes.kept({**of, **key}, compute),
             )
         )

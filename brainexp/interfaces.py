@@ -24,6 +24,7 @@ from brainexp.containers import (
     Fold,
     IntArray,
     Layers,
+    Likelihoods,
     Passage,
     Responses,
     Space,
@@ -150,6 +151,13 @@ class LoadedModel(Protocol):
 
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
         """What is to be told beside a story's features, numbers that add up over stories, such as unknown words."""
+
+
+class LanguageModel(Protocol):
+    """A network with its head in memory, which says how likely a text is."""
+
+    def likelihoods(self, texts: Sequence[str], *, within_words: Literal["all", "left"] = "all") -> list[Likelihoods]:
+        """Log-probabilities of every text's tokens, for masked models each told from all others or those to its left."""
 
 
 @dataclass(frozen=True)
@@ -408,6 +416,8 @@ class ProbeInput:
         n_stretches, n_dims); kept in the cache, so that probes that read the same text share them.
     layer_numbers : tuple of int
         Which layers the features are of; 0 is the embedding output.
+    language_model : callable
+        Reads the compressed model with its head, once; raises ModelError if it has none.
     read_untrained : callable
         As ``read``, with the model's untrained twin, uncompressed.
     kept : callable
@@ -421,6 +431,7 @@ class ProbeInput:
     read: Callable[[str, Sequence[Passage]], FloatArray | Layers]
     layer_numbers: tuple[int, ...]
     read_untrained: Callable[[str, Sequence[Passage]], FloatArray | Layers]
+    language_model: Callable[[], LanguageModel]
     kept: Callable[[Mapping[str, Any], Callable[[], Any]], Any]
 
 

@@ -21,6 +21,7 @@ from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, locate
 from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_stretches, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
+from brainexp.model.likelihood import LoadedLanguageModel
 from brainexp.registry import MODELS
 
 #: Raise when features of the same options change; every cached feature is then computed again.
@@ -262,6 +263,11 @@ class Transformer:
         path = located(self.path)
         kind = class_with_head(self._config(path))
         return from_pretrained(kind, path, self.revision, **{"dtype": getattr(torch, self.dtype), **options}).eval()
+
+    def language_model(self) -> LoadedLanguageModel:
+        """Read tokenizer and weights with the head and put them on the device."""
+        network = self.network_with_head()
+        return LoadedLanguageModel(network.to(self._device()), self.tokenizer(), self.blueprint().reads, self.path)
 
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""

@@ -47,7 +47,7 @@ def given(tasks, seed=0, kept=None):
     def once(key, compute):
         return compute()
 
-    return ProbeInput((), {}, np.random.default_rng(0), read, (0, 1), read_untrained, kept or once)
+    return ProbeInput((), {}, np.random.default_rng(0), read, (0, 1), read_untrained, None, kept or once)
 
 
 def test_a_planted_property_is_found_in_its_layer_and_its_task_only(tasks):
