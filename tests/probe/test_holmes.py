@@ -5,7 +5,8 @@ import pytest
 
 from brainexp.errors import ConfigError
 from brainexp.interfaces import ProbeInput
-from brainexp.probe.holmes import Holmes, permuted, shuffled
+from brainexp.probe.control import permuted, shuffled
+from brainexp.probe.holmes import Holmes
 from brainexp.probe.holmes_layout import config, folders, samples, task
 
 FEW = Holmes(gold_samples=400, tasks=("animacy", "relative-gap"), seeds=(0, 1))
@@ -151,7 +152,7 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_unknown_tasks_and_layers_are_refused(tasks):
-    with pytest.raises(ConfigError, match="no such tasks among the competences: colour. Known: agent-patient"):
+    with pytest.raises(ConfigError, match=r"unknown task 'colour'\. Known: agent-patient"):
         replace(FEW, tasks=("colour",)).measure(given(tasks))
     with pytest.raises(ConfigError, match=r"the model has no layers \[5\]; it has \[0, 1\]"):
         replace(FEW, layers=(5,)).measure(given(tasks))
