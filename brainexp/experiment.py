@@ -230,6 +230,8 @@ def require_possible(experiment: Experiment) -> None:
     unfit = experiment.model.objection(experiment.compression, experiment.prompt)
     if unfit is not None:
         raise ConfigError(unfit)
+    for one in experiment.probes.values():
+        one.require_ready()
     experiment.dataset.chosen_subjects()
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:

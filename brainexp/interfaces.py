@@ -441,5 +441,8 @@ class Probe(Protocol):
 
     needs_gradients: ClassVar[bool]
 
+    def require_ready(self) -> None:
+        """Raise ConfigError or DataError if its files are not there; must be quick."""
+
     def measure(self, given: ProbeInput) -> ProbeResult:
         """Score the model."""

@@ -45,7 +45,7 @@ class MinimalPairs:
 
     needs_gradients: ClassVar[bool] = False
 
-    folder: str
+    folder: str = ""
     most_pairs: int | None = None
     normalise: Literal["none", "tokens", "characters"] = "none"
     within_words: Literal["all", "left"] = "all"
@@ -53,6 +53,10 @@ class MinimalPairs:
     def __post_init__(self) -> None:
         if self.most_pairs is not None and self.most_pairs < 1:
             raise ConfigError(f"probe 'minimal_pairs': most_pairs must be at least 1 or null, got {self.most_pairs}")
+
+    def require_ready(self) -> None:
+        """Raise DataError if there are no files."""
+        self._files()
 
     def measure(self, given: ProbeInput) -> ProbeResult:
         """Score every paradigm; finished ones are not scored again."""

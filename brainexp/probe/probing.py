@@ -73,6 +73,10 @@ class LinearProbing:
         if not self.seeds:
             raise ConfigError(f"probe {self._name!r}: seeds must name at least one, such as seeds=[0]")
 
+    def require_ready(self) -> None:
+        """Raise ConfigError or DataError if a task is not known or its files are not there."""
+        self._chosen()
+
     def measure(self, given: ProbeInput) -> ProbeResult:
         """Train and score the probes of every task, a task at a time; finished ones are not trained again."""
         import pandas as pd
