@@ -153,11 +153,21 @@ class LoadedModel(Protocol):
         """What is to be told beside a story's features, numbers that add up over stories, such as unknown words."""
 
 
+#: Stands in a text for the word that a model is to fill in.
+BLANK = "[MASK]"
+
+
 class LanguageModel(Protocol):
     """A network with its head in memory, which says how likely a text is."""
 
     def likelihoods(self, texts: Sequence[str], *, within_words: Literal["all", "left"] = "all") -> list[Likelihoods]:
         """Log-probabilities of every text's tokens, for masked models each told from all others or those to its left."""
+
+    def fillers(self, texts: Sequence[str], n_best: int) -> list[list[str] | None]:
+        """The likeliest single tokens for the one `BLANK` of each text, best first; None where the model cannot see one."""
+
+    def is_one_token(self, words: Sequence[str]) -> list[bool]:
+        """Whether each word, after a space, is a single token."""
 
 
 @dataclass(frozen=True)

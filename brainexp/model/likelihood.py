@@ -11,7 +11,10 @@ import numpy as np
 
 from brainexp.containers import FloatArray, Likelihoods
 from brainexp.errors import ModelError
+from brainexp.interfaces import BLANK
 
+#: How T5 marks the first gap of a text.
+SENTINEL = "<extra_id_0>"
 #: Tokens, padding included, in one pass: logits of a large vocabulary fill the memory sooner than states do.
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16_384}
 
@@ -67,6 +70,59 @@ class LoadedLanguageModel:
             at, start, stop = np.array(own, np.intp).reshape(-1, 3).T
             found.append(Likelihoods(log_p[at], start, stop))
         return found
+
+    def fillers(self, texts: Sequence[str], n_best: int) -> list[list[str] | None]:
+        """Say which single tokens are likeliest in the place of a blank.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Each with one ``BLANK``. A masked model sees both sides. A causal one sees what stands before, so texts that go
+            on after the blank with more than punctuation are not asked. An encoder–decoder is told to fill a gap (its
+            first sentinel token) and answers with the token that follows the sentinel.
+        n_best : int
+            How many.
+
+        Returns
+        -------
+        list of (list of str) or None
+            Decoded, without spaces around, best first; None where the text was not asked.
+
+        Raises
+        ------
+        ModelError
+            If the model has no such head or no token that marks a gap, or a text is too long for it.
+        """
+        if self.network.get_output_embeddings() is None:
+            self._require_head()
+        asked = [at for at, text in enumerate(texts) if self.reads != "causal" or _ends_with_blank(text)]
+        found: list[list[str] | None] = [None] * len(texts)
+        rows = [self._with_gap(texts[at]) for at in asked]
+        self._require_readable([len(ids) for ids, _ in rows], [texts[at] for at in asked])
+        for batch in self._batches([len(ids) for ids, _ in rows]):
+            logits = self._logits([rows[i][0] for i in batch])
+            for row, i in enumerate(batch):
+                best = logits[row, rows[i][1]].topk(n_best).indices.tolist()
+                found[asked[i]] = [self.tokenizer.decode([token]).strip() for token in best]
+        return found
+
+    def is_one_token(self, words: Sequence[str]) -> list[bool]:
+        """Whether each word, after a space as inside a sentence, is a single token."""
+        # Behind another word, for some tokenizers put a space before a text of their own.
+        ids = self.tokenizer(["the", *(f"the {word}" for word in words)], add_special_tokens=False)["input_ids"]
+        return [len(one) == len(ids[0]) + 1 for one in ids[1:]]
+
+    def _with_gap(self, text: str) -> tuple[list[int], int]:
+        """Token numbers, and the position whose prediction fills the gap."""
+        if self.reads == "causal":
+            ids, _ = self._encoded(text[: text.index(BLANK)].rstrip())
+            return ids, len(ids) - 1
+        gap = self.tokenizer.mask_token if self.reads == "bidirectional" else SENTINEL
+        gap_id = None if gap is None else self.tokenizer.convert_tokens_to_ids(gap)
+        if gap_id is None or gap_id == self.tokenizer.unk_token_id:
+            raise ModelError(f"the tokenizer of {self.name!r} has no token for a gap, so the model cannot fill one.")
+        ids = list(self.tokenizer(text.replace(BLANK, gap), verbose=False)["input_ids"])
+        return ids, 1 if self.reads == "encoder-decoder" else ids.index(gap_id)
 
     def _require_head(self) -> None:
         if self.reads in ("encoder-decoder", "table") or self.network.get_output_embeddings() is None:
@@ -130,15 +186,21 @@ class LoadedLanguageModel:
 
     def _log_softmax(self, rows: Sequence[list[int]]) -> FloatArray:
         """Log-probabilities after each token, array of shape (n_texts, n_tokens, n_vocabulary)."""
+        return np.asarray(self._logits(rows).log_softmax(-1).cpu().numpy())
+
+    def _logits(self, rows: Sequence[list[int]]) -> Any:
         import torch
 
         width = max(map(len, rows))
         padding = self.tokenizer.pad_token_id
         tokens = torch.tensor([row + [padding] * (width - len(row)) for row in rows], device=self._device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=self._device)
+        options = {}
+        if self.reads == "encoder-decoder":  # the answer begins with the sentinel of the gap
+            begin = [self.network.config.decoder_start_token_id, self.tokenizer.convert_tokens_to_ids(SENTINEL)]
+            options = {"decoder_input_ids": torch.tensor([begin] * len(rows), device=self._device)}
         with torch.inference_mode():
-            logits = self.network(input_ids=tokens, attention_mask=mask).logits.float()
-        return np.asarray(logits.log_softmax(-1).cpu().numpy())
+            return self.network(input_ids=tokens, attention_mask=mask, **options).logits.float()
 
     def _require_readable(self, lengths: Sequence[int], texts: Sequence[str]) -> None:
         limit = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
@@ -152,6 +214,11 @@ class LoadedLanguageModel:
     @property
     def _device(self) -> Any:
         return next(self.network.parameters()).device
+
+
+def _ends_with_blank(text: str) -> bool:
+    """Whether nothing but punctuation follows the blank."""
+    return not any(map(str.isalnum, text[text.index(BLANK) + len(BLANK) :]))
 
 
 def _later_in_word(offsets: Sequence[tuple[int, int]], at: int) -> set[int]:

@@ -82,3 +82,59 @@ def test_models_without_a_head_are_refused(checkpoints):
 def test_too_long_a_text_is_refused():
     with pytest.raises(ModelError, match="reads at most 512"):
         Transformer(path=TINY).language_model().likelihoods(["the dog " * 600])
+
+
+def test_gaps_are_filled_as_transformers_fills_them(folders):
+    text = "the crow drank [MASK], and then some more"
+
+    best = Transformer(path=str(folders["bert"])).language_model().fillers([text, "the [MASK]"], 3)
+
+    tokenizer = AutoTokenizer.from_pretrained(folders["bert"])
+    network = AutoModelForMaskedLM.from_pretrained(folders["bert"], dtype=torch.float32).eval()
+    encoded = tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        logits = network(**encoded).logits[0, encoded["input_ids"][0].tolist().index(tokenizer.mask_token_id)]
+    assert best[0] == [tokenizer.decode([token]).strip() for token in logits.topk(3).indices.tolist()]
+    assert len(best[1]) == 3
+
+
+def test_a_causal_model_fills_a_gap_at_the_end_only():
+    model = Transformer(path=TINY).language_model()
+
+    at_end, inside = model.fillers(["he went to the [MASK].", "he went [MASK] the castle."], 5)
+
+    assert inside is None
+    ids = model.tokenizer("he went to the")["input_ids"]
+    with torch.no_grad():
+        logits = model.network(input_ids=torch.tensor([[model.tokenizer.eos_token_id, *ids]])).logits[0, -1]
+    assert at_end == [model.tokenizer.decode([token]).strip() for token in logits.topk(5).indices.tolist()]
+
+
+def test_an_encoder_decoder_fills_the_gap_of_its_sentinel(tmp_path):
+    import transformers as hf
+
+    from tests.model.families import unigram_tokenizer
+
+    tokenizer = unigram_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_id_0>"]})
+    size = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "vocab_size": len(tokenizer)}
+    torch.manual_seed(0)
+    network = hf.T5ForConditionalGeneration(hf.T5Config(**size, decoder_start_token_id=2, pad_token_id=2)).eval()
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+
+    found = Transformer(path=str(tmp_path)).language_model().fillers(["the [MASK] ran home", "the fox drank [MASK]"], 2)
+
+    gap = tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    for text, best in zip(("the <extra_id_0> ran home", "the fox drank <extra_id_0>"), found, strict=True):
+        with torch.no_grad():
+            logits = network(**tokenizer(text, return_tensors="pt"), decoder_input_ids=torch.tensor([[2, gap]])).logits[
+                0, 1
+            ]
+        assert best == [tokenizer.decode([token]).strip() for token in logits.topk(2).indices.tolist()]
+
+
+def test_which_words_are_one_token():
+    model = Transformer(path=TINY).language_model()
+
+    assert model.is_one_token(["was", "antidisestablishment"]) == [True, False]
