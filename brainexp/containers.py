@@ -109,6 +109,69 @@ class Stimulus:
         return (self.onset_s + self.offset_s) / 2
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A text that is read as a whole, and the stretches of it that get a feature vector each.
+
+    Parameters
+    ----------
+    text : str
+        What the model reads.
+    stretches : tuple of (int, int)
+        First character and one past the last of each; none means the whole text.
+
+    Raises
+    ------
+    DataError
+        If the text is blank, or a stretch is empty or reaches outside it.
+    """
+
+    text: str
+    stretches: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise DataError("a passage has no words. Remove it.")
+        for start, stop in self.stretches:
+            if not 0 <= start < stop <= len(self.text) or not self.text[start:stop].strip():
+                raise DataError(
+                    f"characters {start} to {stop} are no part of {self.text[:60]!r} that has words; it has "
+                    f"{len(self.text)} characters. Correct the stretch."
+                )
+
+    @property
+    def parts(self) -> tuple[tuple[int, int], ...]:
+        """The stretches; the whole text where none is named."""
+        return self.stretches or ((0, len(self.text)),)
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihoods:
+    """Log-probabilities of a text's tokens.
+
+    Parameters
+    ----------
+    log_p : array of shape (n_tokens,)
+        Natural logarithms; NaN for a first token that nothing stands before.
+    start, stop : arrays of int of shape (n_tokens,)
+        Characters of each token.
+    """
+
+    log_p: FloatArray
+    start: IntArray
+    stop: IntArray
+
+    @property
+    def total(self) -> float:
+        """Sum over the tokens that have a probability."""
+        return float(np.nansum(self.log_p))
+
+    @property
+    def n_scored(self) -> int:
+        """Number of tokens that have a probability."""
+        return int(np.isfinite(self.log_p).sum())
+
+
 @dataclass(frozen=True, eq=False)
 class Responses:
     """Brain responses of one subject to one story.

@@ -198,11 +198,8 @@ def _read_network(model: Transformer, words: Sequence[str], window: int, stride:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    blueprint, tokenizer = model.blueprint(), model.tokenizer()
-    spread = blueprint.quantized is not None and blueprint.device != "cpu"
-    network = model.network_with_head(**({"device_map": blueprint.device} if spread else {}))
-    if not spread:
-        network = network.to(blueprint.device)
+    blueprint, loaded = model.blueprint(), model.language_model()
+    network, tokenizer = loaded.network, loaded.tokenizer
     ids, ends = _encoded(tokenizer, words)
     before, after = _around(tokenizer)
     metrics: dict[str, float] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -15,12 +15,12 @@ import numpy as np
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
 from brainexp.align.fold import folds_of_blocks, folds_of_runs
 from brainexp.align.trim import kept_rows
-from brainexp.cache import ArrayCache, default_cache_dir
+from brainexp.cache import ArrayCache, Notes, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
 from brainexp.compressed import CompressedModel
 from brainexp.compression.none import NoCompression
-from brainexp.containers import Clock, Design, Fold, Layers, Stimulus
+from brainexp.containers import Clock, Design, Fold, Layers, Passage, Stimulus
 from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
@@ -28,8 +28,17 @@ from brainexp.encoder.ridge import Ridge
 from brainexp.environment import peak_memory_bytes
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
-from brainexp.features import word_features
-from brainexp.interfaces import Compression, Dataset, Encoder, Model, Probe, ProbeInput, Prompt
+from brainexp.features import passage_features, word_features
+from brainexp.interfaces import (
+    Compression,
+    Dataset,
+    Encoder,
+    Model,
+    Probe,
+    ProbeInput,
+    ProbeResult,
+    Prompt,
+)
 from brainexp.model.arithmetic import DENSE
 from brainexp.model.transformer import Transformer
 from brainexp.partition import Partition, partitioned
@@ -188,8 +197,7 @@ def run(experiment: Experiment) -> Result:
         readouts = readouts_of(experiment, layers, scored, target, folds, voxels) if experiment.readout else {}
 
     with watch.stage("probe"):
-        given = ProbeInput(recordings.stimuli, features, experiment.rng("probe"))
-        probed = {name: one.measure(given) for name, one in experiment.probes.items()}
+        probed = probes_of(experiment, recordings, features)
 
     result = summarised(
         {"model": scored, **baselines},
@@ -219,7 +227,9 @@ def run(experiment: Experiment) -> Result:
         ),
         fdr=experiment.scoring.fdr,
     )
-    return compared(result, experiment.scoring, experiment.rng("comparisons"))
+    result = compared(result, experiment.scoring, experiment.rng("comparisons"))
+    tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
+    return replace(result, tables={**result.tables, **tables})
 
 
 def require_possible(experiment: Experiment) -> None:
@@ -248,6 +258,8 @@ def require_possible(experiment: Experiment) -> None:
     if unfit is not None:
         raise ConfigError(unfit)
     smaller(experiment).layer_numbers()
+    for one in experiment.probes.values():
+        one.require_ready()
     experiment.dataset.chosen_subjects()
     require_untested_calibration(experiment)
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
@@ -427,6 +439,37 @@ def features_of(
     """Features of the model, or of its untrained twin, by story, and what reading took."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
     return word_features(smaller(experiment, source, stimuli), experiment.prompt, stimuli, cache)
+
+
+def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[str, Layers]) -> dict[str, ProbeResult]:
+    """Ask every probe, of the same compressed weights, which are read at most once."""
+    cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
+    notes = Notes(experiment.cache_dir / "probes")
+    made = smaller(experiment, stimuli=recordings.stimuli)
+    of = {**made.key, "dtype": experiment.cache_dtype}
+
+    def read(name: str, passages: Sequence[Passage]) -> Layers:
+        return passage_features(made, passages, cache, name)
+
+    def read_untrained(name: str, passages: Sequence[Passage]) -> Layers:
+        twin = replace(experiment.model, weights="random")  # type: ignore[type-var]
+        return passage_features(smaller(experiment, twin), passages, cache, name)
+
+    found = {}
+    for name, one in experiment.probes.items():
+        found[name] = one.measure(
+            ProbeInput(
+                recordings.stimuli,
+                features,
+                experiment.rng(f"probe {name}"),  # whatever other probes draw
+                read=read,
+                layer_numbers=made.layer_numbers(),
+                read_untrained=read_untrained,
+                language_model=made.language_model,
+                kept=lambda key, compute: notes.kept({**of, **key}, compute),
+            )
+        )
+    return found
 
 
 def baseline(

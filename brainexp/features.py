@@ -13,7 +13,7 @@ import numpy as np
 from brainexp.cache import ArrayCache, Write, digest, features_cost, readable_bytes, require_room
 from brainexp.compressed import CompressedModel
 from brainexp.compression.cost import bits, cost, stored
-from brainexp.containers import Layers, Stimulus
+from brainexp.containers import Layers, Passage, Stimulus
 from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
 from brainexp.errors import ModelError
 from brainexp.interfaces import LoadedModel, Prompt
@@ -85,6 +85,44 @@ def word_features(
     reckoned = bits(source.model, source.compression).items()
     told = {f"compression/{name}": value for name, value in reckoned if np.isfinite(value)}  # else the weights told
     return {story: layers for story, (layers, _) in found.items()}, {**kept, **facts, **told}
+
+
+def passage_features(source: CompressedModel, passages: Sequence[Passage], cache: ArrayCache, name: str) -> Layers:
+    """Read passages with the compressed model, or find in the cache what was read before.
+
+    Parameters
+    ----------
+    source, cache
+        As for `word_features`.
+    passages : sequence of Passage
+        Texts and the stretches of them that get features.
+    name : str
+        How messages and the list of the cache call the passages.
+
+    Returns
+    -------
+    Layers of shape (n_layers, n_stretches, n_dims)
+        Stretches counted through all passages.
+    """
+    key = {**source.key, "passages": digest([[one.text, one.parts] for one in passages])}
+    n_layers, n_dims = source.shape()
+    n_stretches = sum(len(one.parts) for one in passages)
+
+    def fill(write: Write) -> dict[str, float]:
+        with counter(n_stretches, "stretches") as bar:
+            bar.set_description(f"passages of {name}")
+            for at, values in source.load().read(passages):
+                write(at, values)
+                bar.update(len(at))
+        return {"features/stretches": float(n_stretches)}
+
+    about = {
+        "model": MODELS.options(source.model),
+        "compression": COMPRESSIONS.options(source.compression),
+        "story": name,
+    }
+    found, _ = cache.get_or_put(key, (n_layers, n_stretches, n_dims), fill, about)
+    return found
 
 
 def require_room_for(n_layers: int, n_units: int, n_dims: int, cache: ArrayCache) -> None:

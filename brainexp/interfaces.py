@@ -12,11 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from brainexp.containers import Design, Facts, Fitted, FloatArray, Fold, IntArray, Layers, Responses, Space, Stimulus
+from brainexp.containers import (
+    Design,
+    Facts,
+    Fitted,
+    FloatArray,
+    Fold,
+    IntArray,
+    Layers,
+    Likelihoods,
+    Passage,
+    Responses,
+    Space,
+    Stimulus,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_IN_CACHE_KEY: Mapping[str, bool] = {"in_cache_key": False}
 
@@ -134,8 +150,28 @@ class LoadedModel(Protocol):
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield unit indices and their features, arrays of shape (n,) and (n_layers, n, n_dims)."""
 
+    def read(self, passages: Sequence[Passage]) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield indices of stretches, counted through all passages, and features of shape (n_layers, n, n_dims)."""
+
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
         """What is to be told beside a story's features, numbers that add up over stories, such as unknown words."""
+
+
+#: Stands in a text for the word that a model is to fill in.
+BLANK = "[MASK]"
+
+
+class LanguageModel(Protocol):
+    """A network with its head in memory, which says how likely a text is."""
+
+    def likelihoods(self, texts: Sequence[str], *, within_words: Literal["all", "left"] = "all") -> list[Likelihoods]:
+        """Log-probabilities of every text's tokens, for masked models each told from all others or those to its left."""
+
+    def fillers(self, texts: Sequence[str], n_best: int) -> list[list[str] | None]:
+        """The likeliest single tokens for the one `BLANK` of each text, best first; None where the model cannot see one."""
+
+    def is_one_token(self, words: Sequence[str]) -> list[bool]:
+        """Whether each word, after a space, is a single token."""
 
 
 @dataclass(frozen=True)
@@ -372,22 +408,57 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Scores of one probe: scalars by name, and curves over layers by name (lists indexed by layer)."""
+    """Scores of one probe.
+
+    Parameters
+    ----------
+    metrics : mapping of str to float
+        Scalars by name.
+    curves : mapping of str to list of float
+        One value per layer, by name.
+    tables : mapping of str to DataFrame
+        Everything that was measured, by name: a row per task and layer.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, list[float]] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeInput:
-    """What a probe may read: the stimuli and the model's features of them, by story.
+    """What a probe may read: the stimuli, the model's features of them, and the model itself.
 
-    ``features`` maps a story to its layers, of shape (n_layers, n_units, n_dims).
+    Parameters
+    ----------
+    stimuli : tuple of Stimulus
+        Every story.
+    features : mapping of str to array of shape (n_layers, n_units, n_dims)
+        Of the compressed model, by story.
+    rng : np.random.Generator
+        The probe's own random numbers.
+    read : callable
+        From a name for messages and passages to the compressed model's features of their stretches, of shape (n_layers,
+        n_stretches, n_dims); kept in the cache, so that probes that read the same text share them.
+    layer_numbers : tuple of int
+        Which layers the features are of; 0 is the embedding output.
+    language_model : callable
+        Reads the compressed model with its head, once; raises ModelError if it has none.
+    read_untrained : callable
+        As ``read``, with the model's untrained twin, uncompressed.
+    kept : callable
+        From a key and a function to the function's value, JSON-like, which is computed once for this model, compression
+        and key, and kept on disk.
     """
 
     stimuli: tuple[Stimulus, ...]
     features: Mapping[str, FloatArray | Layers]
     rng: np.random.Generator
+    read: Callable[[str, Sequence[Passage]], FloatArray | Layers]
+    layer_numbers: tuple[int, ...]
+    read_untrained: Callable[[str, Sequence[Passage]], FloatArray | Layers]
+    language_model: Callable[[], LanguageModel]
+    kept: Callable[[Mapping[str, Any], Callable[[], Any]], Any]
 
 
 @runtime_checkable
@@ -395,6 +466,9 @@ class Probe(Protocol):
     """What the model still knows."""
 
     needs_gradients: ClassVar[bool]
+
+    def require_ready(self) -> None:
+        """Raise ConfigError or DataError if its files are not there; must be quick."""
 
     def measure(self, given: ProbeInput) -> ProbeResult:
         """Score the model."""

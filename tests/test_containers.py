@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainexp.containers import Clock, Design, Fold, Layers, Responses, Space, Stimulus
+from brainexp.containers import Clock, Design, Fold, Layers, Passage, Responses, Space, Stimulus
 from brainexp.errors import BrainexpError, DataError
 
 CLOCK = Clock(start_s=10.0, tr_s=2.0, n_trs=5)
@@ -250,3 +250,22 @@ def test_rows_of_a_design_draw_on_earlier_trs_of_their_own_run():
     design = Design("space", (np.zeros((5, 1)), np.zeros((3, 1))), (slice(1, 5), slice(0, 3)), (0, 2))
 
     np.testing.assert_array_equal(design.sources(), [[1, 2, 3, 4, 5, 6, 7], [-1, 0, 1, 2, -1, -1, 5]])
+
+
+def test_a_passage_without_stretches_is_one_stretch():
+    assert Passage("a b").parts == ((0, 3),)
+    assert Passage("a b", ((2, 3), (0, 1))).parts == ((2, 3), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "stretches", "message"),
+    [
+        (" ", (), "a passage has no words"),
+        ("a b", ((0, 4),), "characters 0 to 4 are no part of 'a b'.* it has 3 characters"),
+        ("a b", ((1, 1),), "characters 1 to 1"),
+        ("a b", ((1, 2),), "characters 1 to 2"),
+    ],
+)
+def test_impossible_stretches_are_refused(text, stretches, message):
+    with pytest.raises(DataError, match=message):
+        Passage(text, stretches)

@@ -5,12 +5,14 @@
 
 from brainexp.cache.digest import digest, file_digest
 from brainexp.cache.folders import FolderCache
+from brainexp.cache.notes import Notes
 from brainexp.cache.room import disk_free, features_cost, readable_bytes, require_room
 from brainexp.cache.store import ArrayCache, Write, default_cache_dir
 
 __all__ = [
     "ArrayCache",
     "FolderCache",
+    "Notes",
     "Write",
     "default_cache_dir",
     "digest",

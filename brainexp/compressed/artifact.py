@@ -20,8 +20,8 @@ from brainexp.compression.cost import bits, disk_bytes
 from brainexp.compression.none import NoCompression
 from brainexp.containers import IntArray, Stimulus
 from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
-from brainexp.errors import ConfigError
-from brainexp.interfaces import Compression, LoadedModel, Model, Uncompressed
+from brainexp.errors import ConfigError, ModelError
+from brainexp.interfaces import Compression, LanguageModel, LoadedModel, Model, Uncompressed
 from brainexp.model.transformer import Transformer
 from brainexp.progress import Stopwatch
 from brainexp.registry import COMPRESSIONS, MODELS
@@ -162,6 +162,16 @@ class CompressedModel:
         """
         return self._loaded
 
+    def language_model(self) -> LanguageModel:
+        """Return the compressed network with its head; it is read once.
+
+        Raises
+        ------
+        ModelError
+            If there is no network.
+        """
+        return self._language_model
+
     def facts(self) -> dict[str, float]:
         """Return what making it took and took away, ``compression/…``; empty where nothing is changed."""
         if not self._changes:
@@ -192,11 +202,21 @@ class CompressedModel:
         return artifact_key(self.model, self.compression, self.given.samples)
 
     @cached_property
+    def _language_model(self) -> LanguageModel:
+        if not isinstance(self._source, Transformer):
+            raise ModelError(
+                "a table of words has no head that tells how likely a text is. Give another model, or leave this probe out."
+            )
+        return self._source.language_model()
+
+    @cached_property
+    def _source(self) -> Model:
+        """The model, or the same options at the compressed checkpoint."""
+        return self.model.at(self.artifact[0]) if self._changes and isinstance(self.model, Transformer) else self.model
+
+    @cached_property
     def _loaded(self) -> LoadedModel:
-        source = (
-            self.model.at(self.artifact[0]) if self._changes and isinstance(self.model, Transformer) else self.model
-        )
-        network = source.load()
+        network = self._source.load()
         if network.arithmetic:
             log.info("features are computed with %s", network.arithmetic)
         return network

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from brainexp.containers import IntArray, Stimulus
+from brainexp.containers import IntArray, Passage, Stimulus
 from brainexp.errors import DataError
 from brainexp.interfaces import Frame
 
@@ -204,6 +204,41 @@ def tokens_of_words(
     if dropped.size:
         raise _unreadable(stimulus, reading.wanted + int(dropped[0]), "makes no token of it")
     return start[before:], stop[before:]
+
+
+def tokens_of_stretches(offsets: Sequence[tuple[int, int]], passage: Passage) -> tuple[IntArray, IntArray]:
+    """First, and one past the last, token that overlaps each stretch of a passage.
+
+    Two stretches may share a token, for a tokenizer may join neighbours.
+
+    Parameters
+    ----------
+    offsets : sequence of (int, int)
+        Characters of each token; special tokens have zero width and belong to no stretch.
+    passage : Passage
+        Where the stretches are.
+
+    Returns
+    -------
+    start, stop : array of int of shape (n_stretches,)
+
+    Raises
+    ------
+    DataError
+        If the tokenizer made no token of a stretch.
+    """
+    begins, ends = np.asarray(offsets, np.intp).reshape(-1, 2).T
+    found = []
+    for start, stop in passage.parts:
+        token = np.flatnonzero((begins < stop) & (ends > start) & (ends > begins))
+        if not token.size:
+            raise DataError(
+                f"the model's tokenizer makes no token of {passage.text[start:stop]!r} in {passage.text[:80]!r}. Correct or "
+                "remove the passage, or use another model."
+            )
+        found.append((token[0], token[-1] + 1))
+    starts, stops = np.array(found, np.intp).T
+    return starts, stops
 
 
 def _unreadable(stimulus: Stimulus, at: int, what: str) -> DataError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from brainexp.cache import digest, file_digest
-from brainexp.containers import FloatArray, IntArray, Stimulus
+from brainexp.containers import FloatArray, IntArray, Passage, Stimulus
 from brainexp.errors import DataError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, ModelSize, Prompt
 from brainexp.model.vectors import layout, vectors
@@ -169,6 +169,23 @@ class LoadedVectors:
             )
         nothing = np.zeros(self.n_dims, np.float32)
         yield np.arange(len(found)), np.stack([nothing if vector is None else vector for vector in found])[None]
+
+    def read(self, passages: Sequence[Passage]) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Look up the words of every stretch and average them; unknown words count as zeros.
+
+        Yields
+        ------
+        at : array of int of shape (n_stretches,)
+            Which stretches: all at once.
+        values : array of float32 of shape (1, n_stretches, n_dims)
+        """
+        words = [tuple(one.text[start:stop].split()) for one in passages for start, stop in one.parts]
+        means = np.zeros((len(words), self.n_dims), np.float32)
+        for at, own in enumerate(words):
+            known = [vector for vector in self.lookup(own) if vector is not None]
+            if known:
+                means[at] = np.sum(known, axis=0) / len(own)
+        yield np.arange(len(words)), means[None]
 
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
         """Count words that have no vector."""

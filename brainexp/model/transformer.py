@@ -14,15 +14,16 @@ from typing import Any, Literal
 import numpy as np
 
 from brainexp.cache import digest
-from brainexp.containers import FloatArray, IntArray, Stimulus
+from brainexp.containers import FloatArray, IntArray, Passage, Stimulus
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, Frame, ModelSize, Prompt
 from brainexp.model.arithmetic import arithmetic, mixes_texts, rounds_inputs
 from brainexp.model.blueprint import class_with_head, heads_of, linear_layers, most_tokens, reads, skeleton, transposed
 from brainexp.model.checkpoint import checkpoint_digest, from_pretrained, located
-from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_words
+from brainexp.model.context import Mode, Reading, first_words, readings, tokens_of_stretches, tokens_of_words
 from brainexp.model.generation import answers, last_token, no_answer
 from brainexp.model.layers import Anatomy, Pool, examined, run, to_numpy
+from brainexp.model.likelihood import LoadedLanguageModel
 from brainexp.model.prequantized import (
     bytes_in_memory,
     dense,
@@ -292,6 +293,14 @@ class Transformer:
         found = cached_file(path, "config.json", revision=self.revision or "main", local_files_only=True)
         return Path(str(found)).parent
 
+    def language_model(self) -> LoadedLanguageModel:
+        """Read tokenizer and weights with the head and put them on the device."""
+        blueprint = self.blueprint()
+        at_once = blueprint.quantized is not None and blueprint.device != "cpu"  # some kinds cannot move later
+        network = self.network_with_head(**({"device_map": blueprint.device} if at_once else {}))
+        network = network if at_once else network.to(blueprint.device)
+        return LoadedLanguageModel(network, self.tokenizer(), blueprint.reads, self.path)
+
     def at(self, folder: Path) -> Transformer:
         """Return the same options for a checkpoint in a folder, such as this one compressed."""
         return replace(self, path=str(folder), revision=None, blocks=None)
@@ -457,11 +466,11 @@ class LoadedTransformer:
         """
         frame = prompt.around(self.tokenizer)
         found = self._readings(stimulus, frame)
-        texts = self._encoded(found, special_tokens=frame.special_tokens)
+        texts = self._encoded([one.text for one in found], special_tokens=frame.special_tokens)
         spans = [tokens_of_words(offsets, one, stimulus) for one, (_, offsets) in zip(found, texts, strict=True)]
         self._n_tokens[stimulus.story] = sum(len(ids) for ids, _ in texts)
         lengths = np.array([len(ids) for ids, _ in texts])
-        self._require_readable(lengths + frame.max_new_tokens, found)
+        self._require_readable(lengths + frame.max_new_tokens, [one.text for one in found])
         if frame.reads == "generated":
             if not self._anatomy.told_embedding:
                 raise ModelError(
@@ -473,15 +482,52 @@ class LoadedTransformer:
             return
         if frame.reads == "last":
             spans = [last_token(offsets) for _, offsets in texts]
+        for batch, values in self._batches([ids for ids, _ in texts], spans):
+            yield np.concatenate([np.asarray(found[i].words) for i in batch]), values
+
+    def read(self, passages: Sequence[Passage]) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Read every passage as a whole, with no prompt.
+
+        Parameters
+        ----------
+        passages : sequence of Passage
+            Texts and their stretches; ``model.context`` does not cut them.
+
+        Yields
+        ------
+        at : array of int of shape (n,)
+            Which stretches, counted through all passages; every stretch comes once.
+        values : array of float32 of shape (n_layers, n, n_dims)
+            As for `extract`, pooled over the tokens that a stretch overlaps, special tokens left out.
+
+        Raises
+        ------
+        DataError
+            If the tokenizer makes no token of a stretch.
+        ModelError
+            If a passage is longer than the model can read, or does not fit into memory.
+        """
+        texts = self._encoded([one.text for one in passages], special_tokens=True)
+        spans = [tokens_of_stretches(offsets, one) for one, (_, offsets) in zip(passages, texts, strict=True)]
+        self._require_readable(np.array([len(ids) for ids, _ in texts]), [one.text for one in passages])
+        first = np.cumsum([0, *(len(one.parts) for one in passages)])
+        for batch, values in self._batches([ids for ids, _ in texts], spans):
+            yield np.concatenate([np.arange(first[i], first[i + 1]) for i in batch]), values
+
+    def _batches(
+        self, ids: Sequence[list[int]], spans: Sequence[tuple[IntArray, IntArray]]
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Indices of texts that were read together, and features of their spans, one text after the other."""
+        lengths = np.array([len(row) for row in ids])
         order = np.argsort(-lengths, kind="stable")  # like lengths together: little padding; the longest must fit first
         while len(order):
             width = int(lengths[order[0]])
             batch = order[: max(self._room.tokens // width, 1)]
-            values = self._tried([texts[i][0] for i in batch], [spans[i] for i in batch])
+            values = self._tried([ids[i] for i in batch], [spans[i] for i in batch])
             if values is None:
                 self._make_do_with_half(len(batch), width)
                 continue
-            yield np.concatenate([np.asarray(found[i].words) for i in batch]), values
+            yield batch, values
             order = order[len(batch) :]
 
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
@@ -499,11 +545,9 @@ class LoadedTransformer:
         first = first_words(stimulus, model.context, model.context_words, model.stride_words)
         return readings(stimulus, first, frame, shared=shared)
 
-    def _encoded(self, found: list[Reading], *, special_tokens: bool) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    def _encoded(self, written: list[str], *, special_tokens: bool) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Token numbers of every text, and the characters of each token."""
-        encoded = self.tokenizer(
-            [one.text for one in found], return_offsets_mapping=True, add_special_tokens=special_tokens, verbose=False
-        )
+        encoded = self.tokenizer(written, return_offsets_mapping=True, add_special_tokens=special_tokens, verbose=False)
         texts = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
         if self.model.states == "decoder":
             return [self._shifted(ids, offsets) for ids, offsets in texts]
@@ -614,11 +658,11 @@ class LoadedTransformer:
         empty = torch.tensor([silence] * len(tokens), device=tokens.device)
         return self.network(input_ids=empty, decoder_input_ids=tokens, decoder_attention_mask=mask, **options)
 
-    def _require_readable(self, lengths: IntArray, found: Sequence[Reading]) -> None:
+    def _require_readable(self, lengths: IntArray, written: Sequence[str]) -> None:
         longest = int(lengths.argmax())
         if self._n_positions is not None and lengths[longest] > self._n_positions:
             raise ModelError(
-                f"the context {found[longest].text[:60]!r}... has {lengths[longest]} tokens, but the model reads at most "
+                f"the context {written[longest][:60]!r}... has {lengths[longest]} tokens, but the model reads at most "
                 f"{self._n_positions}. Lower model.context_words (now {self.model.context_words})."
             )
 

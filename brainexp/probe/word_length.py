@@ -45,6 +45,9 @@ class WordLength:
         if self.gap_words < 0:
             raise ConfigError(f"probe 'word_length': gap_words must not be negative, got {self.gap_words}")
 
+    def require_ready(self) -> None:
+        """Nothing but the stories is needed."""
+
     def measure(self, given: ProbeInput) -> ProbeResult:
         """Return held-out r per layer as a curve, of the last layer, and the mean over layers.
 

@@ -115,14 +115,18 @@ TEXTS = [
 ]
 
 
-def checkpoint(family, folder):
-    """Save a random model and its tokenizer; weights are drawn so wide that no layer is near to the one below."""
+def checkpoint(family, folder, head=None):
+    """Save a random model and its tokenizer; weights are drawn so wide that no layer is near to the one below.
+
+    ``head`` is "CausalLM" or "MaskedLM" for a model that has one.
+    """
     import torch
     import transformers as hf
 
     kind, values, tokens = FAMILIES[family]
     torch.manual_seed(0)
-    network = hf.AutoModel.from_config(getattr(hf, kind)(**values), dtype=torch.float32)
+    auto = getattr(hf, f"AutoModelFor{head}") if head else hf.AutoModel
+    network = auto.from_config(getattr(hf, kind)(**values), dtype=torch.float32)
     with torch.no_grad():
         for weight in network.parameters():
             if weight.ndim > 1:
@@ -190,12 +194,12 @@ def wordpiece_tokenizer():
     made = tk.Tokenizer(tk.models.WordPiece(unk_token="[UNK]"))
     made.normalizer = tk.normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = tk.pre_tokenizers.BertPreTokenizer()
-    special = ["[CLS]", "[SEP]", "[PAD]", "[UNK]"]
+    special = ["[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"]
     made.train_from_iterator(
         TEXTS, tk.trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
     )
     made.post_processor = tk.processors.BertProcessing(("[SEP]", 1), ("[CLS]", 0))
-    return _fast(made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+    return _fast(made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]")
 
 
 def unigram_tokenizer():

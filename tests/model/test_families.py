@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from brainexp.containers import Stimulus
+from brainexp.containers import Passage, Stimulus
 from brainexp.model.transformer import Transformer
 from brainexp.prompt.plain import Plain
 from tests.model.families import ALL, BIDIRECTIONAL, CAUSAL, HALF, checkpoint, odd_story
@@ -143,6 +143,29 @@ def test_later_words_are_seen_only_when_asked_for(model, folders, family):
             inside = [i for i, (a, b) in enumerate(offsets) if b > start and a < min(start + len(word), b)]
             expected = states[:, inside].mean(1).numpy()
             assert relative_error(found[:, begin + at], expected) < LIMIT
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_passages_are_read_whole_and_stretches_pooled_over_their_tokens(model, folders, family):
+    passages = [
+        Passage("a fox ran home."),
+        Passage("the crow drank tea, and then some more of it.", ((4, 8), (0, 18), (4, 8))),
+        Passage("home", ((0, 4),)),
+    ]
+    loaded = model(family, tokens_per_batch=20).load()
+
+    found = np.full((loaded.n_layers, 5, loaded.n_dims), np.nan, np.float32)
+    for at, batch in loaded.read(passages):
+        assert np.isnan(found[:, at]).all()
+        found[:, at] = batch
+
+    naive = Naive(folders(family), HALF.get(family))
+    stretches = [(one, part) for one in passages for part in one.parts]
+    for at, (one, (start, stop)) in enumerate(stretches):
+        states, offsets = naive.states(one.text)
+        inside = [i for i, (a, b) in enumerate(offsets) if b > max(start, a) and a < stop]
+        assert relative_error(found[:, at], states[:, inside].mean(1).numpy()) < LIMIT
+    np.testing.assert_array_equal(found[:, 1], found[:, 3])
 
 
 @pytest.mark.parametrize("family", ALL)

@@ -25,7 +25,7 @@ def test_a_layer_that_holds_the_length_is_read_and_one_that_does_not_is_not(rng)
         noise[0, :, 3] += 5 * letters
         features[stimulus.story] = noise
 
-    found = WordLength().measure(ProbeInput(stimuli, features, rng))
+    found = WordLength().measure(ProbeInput(stimuli, features, rng, None, (0, 1), None, None, None))
 
     with_length, without = found.curves["r"]
     assert with_length > 0.95
