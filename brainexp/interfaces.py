@@ -16,7 +16,19 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from brainexp.containers import Design, Facts, Fitted, FloatArray, Fold, IntArray, Layers, Responses, Space, Stimulus
+from brainexp.containers import (
+    Design,
+    Facts,
+    Fitted,
+    FloatArray,
+    Fold,
+    IntArray,
+    Layers,
+    Responses,
+    Space,
+    Stimulus,
+    Timing,
+)
 
 NOT_IN_CACHE_KEY: Mapping[str, bool] = {"in_cache_key": False}
 
@@ -58,6 +70,22 @@ class Repeated(Protocol):
 
     def repeats(self, subject: str) -> Mapping[str, FloatArray]:
         """All recordings of repeated stories, by story, arrays of shape (n_repeats, n_trs, n_voxels), untrimmed."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A dataset that knows more of its clock than it declares: triggers, or TRs that headers and sidecars state."""
+
+    def timings(self) -> Mapping[str, Timing]:
+        """What is known, by story; stories of which nothing is known may be left out."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A dataset that has something to say about what was asked of it, such as stories that not all subjects heard."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know."""
 
 
 @runtime_checkable

@@ -101,11 +101,10 @@ def estimated(experiment: Experiment) -> Estimate:
     n_voxels = [facts.n_voxels[subject] for subject in chosen]
     clocks = [Clock(0.0, facts.tr_s, facts.n_trs[story]) for story in facts.stories]
     rows = [kept_rows(clock, experiment.dataset.trim_start_s, experiment.dataset.trim_stop_s) for clock in clocks]
-    folds = held_out(
-        experiment, [len(range(*kept.indices(clock.n_trs))) for kept, clock in zip(rows, clocks, strict=True)]
-    )
-    n_trs, wide = sum(clock.n_trs for clock in clocks), sum(n_voxels)
-    n_rows = sum(len(fold.test) for fold in folds)
+    run_lengths = [len(range(*kept.indices(clock.n_trs))) for kept, clock in zip(rows, clocks, strict=True)]
+    folds = held_out(experiment, run_lengths)
+    n_trs, wide, n_rows = sum(clock.n_trs for clock in clocks), sum(n_voxels), sum(run_lengths)
+    n_test = sum(len(fold.test) for fold in folds)
     n_words = n_trs * facts.tr_s * WORDS_PER_S
     options = ridge_options(experiment.encoder)
     n_features = n_dims * len(experiment.align.delays)
@@ -114,13 +113,16 @@ def estimated(experiment: Experiment) -> Estimate:
     per_fold = price[form]
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
     responses = 4.0 * n_rows * wide
-    copies = 3 + bool(experiment.encoder.nuisance)  # training rows, predictions, held-out rows; nuisance removed
+    copies = (len(folds) > 1) + bool(
+        experiment.encoder.nuisance
+    )  # training rows, where test rows lie between; nuisance removed
+    being_read = 4.0 * max(facts.n_trs.values()) if facts.read_by_story else 12.0 * n_trs
     return Estimate(
         memory={
             "libraries": LIBRARIES,
             "responses of all subjects": responses,
-            "responses of one subject, being read": 12.0 * n_trs * max(n_voxels),
-            "training rows, predictions and held-out rows": copies * responses,
+            "responses of one subject, being read": being_read * max(n_voxels),
+            "training rows, predictions and held-out rows": copies * responses + 8.0 * n_test * wide,
             "scores of every layer": 16.0 * n_layers * wide,
             "model, or decompositions of one layer and fold": max(
                 size.n_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
@@ -139,7 +141,7 @@ def estimated(experiment: Experiment) -> Estimate:
             * per_fold
             * (experiment.partition.n_shares + 1)
             * bool(experiment.partition.spaces),
-            "significance": 2.0 * experiment.scoring.permutations * n_rows * wide,
+            "significance": 2.0 * experiment.scoring.permutations * n_test * wide,
         },
     )
 

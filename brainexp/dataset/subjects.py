@@ -40,3 +40,35 @@ def chosen(
         if name not in usable:
             raise ConfigError(f"unknown subject {name!r} of {dataset}.{did_you_mean(name, usable)}")
     return names
+
+
+def present(
+    asked: str | Sequence[str], found: Sequence[str], declared: Sequence[str], dataset: str, where: str
+) -> tuple[str, ...]:
+    """Return the subjects asked for of those on disk; "all" are all that are there.
+
+    Parameters
+    ----------
+    asked : str or sequence of str
+        "all", one name or several.
+    found : sequence of str
+        Subjects on disk.
+    declared : sequence of str
+        Known names.
+    dataset, where : str
+        For messages: the dataset, and where its subjects lie.
+
+    Raises
+    ------
+    ConfigError
+        As `chosen`, and if a subject is not on disk.
+    """
+    there = [name for name in declared if name in found]
+    names = chosen("all" if asked == "all" else asked, there if asked == "all" else declared, dataset)
+    absent = [name for name in names if name not in there]
+    if absent or not names:
+        raise ConfigError(
+            f"{dataset}: {where} has no subject {', '.join(absent) or 'at all'}; there are: {', '.join(there) or 'none'}. "
+            f"Fetch what is missing, or choose with dataset.subjects=[...]."
+        )
+    return names

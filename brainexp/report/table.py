@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: More baselines do not fit a terminal; all are in scores.parquet.
 MAX_BASELINES = 4
+#: Likewise of stories; all are in clocks.parquet.
+MAX_STORIES = 12
 
 
 def summary_table(result: Result, title: str) -> Table:
@@ -72,6 +74,54 @@ def partition_table(partition: pd.DataFrame) -> Table:
     for roi, row in means.iterrows():
         style = "bold" if roi == ALL_VOXELS else None
         table.add_row("all voxels" if roi == ALL_VOXELS else str(roi), *(_shown(value) for value in row), style=style)
+    return table
+
+
+def clocks_table(clocks: pd.DataFrame) -> Table:
+    """Put what was found of the clock of each story in a row, in the order of the runs.
+
+    Parameters
+    ----------
+    clocks : DataFrame
+        A row per story, with the columns of `brainexp.align.audit.Audit`. Of many stories, those that are farthest off are
+        shown; all are in clocks.parquet.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.table import Table
+
+    off = clocks[["outside_s", "overlap_s", "off_s"]].max(axis=1).sort_values(ascending=False, kind="stable")
+    shown = clocks.loc[sorted(off.index[:MAX_STORIES])]
+    hidden = len(clocks) - len(shown)
+    table = Table(title="words and TRs" + (f" ({hidden} stories that are less off are not shown)" if hidden else ""))
+    table.add_column("story")
+    for column in (
+        "words",
+        "TRs",
+        "recorded, s",
+        "words, s",
+        "outside",
+        "overlap",
+        "triggers",
+        "missing",
+        "TR, s",
+        "off, s",
+    ):
+        table.add_column(column, justify="right")
+    for _, row in shown.iterrows():
+        of_triggers = (str(row.n_triggers), str(row.n_missing), f"{row.measured_tr_s:.4f}", f"{row.off_s:.3f}")
+        table.add_row(
+            str(row.story),
+            f"{row.n_words:,}",
+            str(row.n_trs),
+            f"{row.start_s:.1f} – {row.end_s:.1f}",
+            f"{row.first_word_s:.1f} – {row.last_word_s:.1f}",
+            str(row.n_outside),
+            f"{row.overlap_s:.2f}" if row.n_overlaps else "–",
+            *(of_triggers if row.n_triggers else ("–", "–", f"{row.tr_s:g}", "–")),
+        )
     return table
 
 
