@@ -269,6 +269,16 @@ def test_subjects_with_columns_of_their_own_are_refused_between_subjects(experim
         known(experiment, Native(n_subjects=2), method="inter_subject", bootstraps=0)
 
 
+def test_columns_whose_places_nobody_knows_are_not_the_same_between_subjects(experiment):
+    @dataclass(frozen=True)
+    class Unplaced(Passage):
+        def space(self, subject):
+            return Space(kind="unplaced", n_voxels=super().space(subject).n_voxels, rois={})
+
+    with pytest.raises(ConfigError, match="same columns in all subjects, but those of 'p1' and 'p2' differ"):
+        known(experiment, Unplaced(n_subjects=2), method="inter_subject", bootstraps=0)
+
+
 def test_a_run_carries_the_uncertainty_into_the_normalised_score(composed, small_run):
     config = composed(*small_run, "ceiling.method=repeats", "ceiling.bootstraps=40", "scoring.block_trs=5")
     result = run(Experiment.from_config(config))

@@ -13,7 +13,7 @@ import pytest
 from brainexp.containers import Clock, Facts, Responses, Space, Stimulus
 from brainexp.dataset.passage import Passage
 from brainexp.errors import ConfigError, DataError
-from brainexp.experiment import Experiment, run
+from brainexp.experiment import Experiment, held_out, run
 from brainexp.features import peak_gpu_memory_bytes
 from brainexp.settings import Align, Split
 from tests.problems import explicit
@@ -501,3 +501,53 @@ def test_a_surface_dataset_goes_the_same_way(experiment):
     assert list(dict.fromkeys(result.scores.roi)) == ["left", "all"]
     assert np.isnan(result.metrics["alignment/r_norm"])
     assert abs(result.metrics["alignment/r"]) < 0.2
+
+
+@dataclass(frozen=True)
+class Declared(Changed):
+    """The passage with two test stories, the second and the last."""
+
+    def facts(self):
+        facts = super().facts()
+        return dataclasses.replace(facts, test_stories=(facts.stories[1], facts.stories[-1]))
+
+
+def declared(experiment, change=lambda values, at: values, **options):
+    own = {field.name: getattr(experiment.dataset, field.name) for field in dataclasses.fields(experiment.dataset)}
+    return dataclasses.replace(experiment, dataset=Declared(**own, change=change), **options)
+
+
+@pytest.mark.parametrize(("by", "n_folds"), [("auto", 1), ("declared", 1), ("run", 3)])
+def test_declared_test_stories_are_taken_unless_another_split_is_asked_for(experiment, by, n_folds):
+    split = dataclasses.replace(experiment.split, by=by)
+
+    folds = held_out(declared(experiment, split=split), [10] * 8)
+
+    assert len(folds) == n_folds
+    if n_folds == 1:
+        assert folds[0].test.tolist() == [*range(10, 20), *range(70, 80)]
+
+
+def test_a_split_by_test_stories_of_a_dataset_without_is_refused(experiment):
+    split = dataclasses.replace(experiment.split, by="declared")
+
+    with pytest.raises(
+        ConfigError, match="split.by=declared, but dataset 'passage' declares no test stories among those"
+    ):
+        held_out(dataclasses.replace(experiment, split=split), [10] * 8)
+
+
+def test_test_stories_are_predicted_and_nothing_is_learned_from_them(experiment):
+    """What is planted is found in them; other responses to them change no layer, penalty or validation score."""
+
+    def noise_in_test_stories(values, at):
+        return np.random.default_rng(at).standard_normal(values.shape) if at in {1, 7} else values
+
+    one, other = run(declared(experiment)), run(declared(experiment, noise_in_test_stories))
+
+    assert one.metrics["alignment/LPTL/r"] > 0.2
+    assert abs(other.metrics["alignment/LPTL/r"]) < 0.15
+    for name in ("layer", "penalty"):
+        np.testing.assert_array_equal(one.per_voxel[name], other.per_voxel[name])
+    np.testing.assert_allclose(one.curves["layer/validation_r"], other.curves["layer/validation_r"], atol=1e-6)
+    assert one.per_voxel["layer"].shape[1] == 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus, Timing
 from brainexp.dataset.binaryfile import hdf5, hdf5_array, nifti, published_ceilings, require_shape, stored_rows
-from brainexp.dataset.subjects import present
+from brainexp.dataset.subjects import chosen, present
 from brainexp.dataset.textfile import WORDS, json_of, require_folder, words_of_textgrid
 from brainexp.dataset.triggers import trigger_timing
 from brainexp.errors import ConfigError, DataError
@@ -43,6 +43,7 @@ LATER_STORIES = """
     thetriangleshirtwaistconnection:222 threemonths:373 vixenandtheussr:411 wildwomenanddancingqueens:209
 """
 TEST_STORY = "wheretheressmoke"
+TR_S = 2.0
 N_VOXELS = {
     "UTS01": 81126, "UTS02": 94251, "UTS03": 95556, "UTS04": 109469, "UTS05": 99322, "UTS06": 92198, "UTS07": 94395,
     "UTS08": 97023, "UTS09": 98336,
@@ -54,7 +55,8 @@ UNCOUNTED_TRS = 5
 CUT_START_TRS, CUT_STOP_TRS = 10, 5
 HOW_TO_GET = (
     "Get OpenNeuro ds003020 (https://openneuro.org/datasets/ds003020: datalad, aws s3 sync or the web page) with "
-    "derivative/preprocessed_data, derivative/TextGrids and derivative/respdict.json, and give dataset.root=FOLDER of ds003020."
+    "derivative/preprocessed_data, derivative/TextGrids and derivative/respdict.json, and give dataset.root=FOLDER of "
+    "ds003020."
 )
 
 
@@ -102,7 +104,7 @@ class Lebel2023:
     root: str | None = None
     subjects: str | tuple[str, ...] = "all"
     stories: str | tuple[str, ...] = "all"
-    tr_s: float = 2.0
+    tr_s: float = TR_S
     trfiles: str | None = None
     ceilings: str | None = None
     trim_start_s: float = 20.0
@@ -231,7 +233,9 @@ class Lebel2023:
         for story in self._stories:
             sidecar = self._release / f"task-{story}_bold.json"
             stated = {}
-            if sidecar.is_file():
+            if (
+                sidecar.is_file() and self.tr_s == TR_S
+            ):  # another one is the user's wish, who knows better than its header
                 stated[sidecar.name] = float(json_of(sidecar, HOW_TO_GET).get("RepetitionTime", self.tr_s))
             timing = Timing() if self.trfiles is None else trigger_timing(Path(self.trfiles), story, 0, HOW_TO_GET)
             found[story] = Timing(timing.trigger_s, timing.missing, timing.unreported_trs, stated)
@@ -256,7 +260,7 @@ class Lebel2023:
 
     @cached_property
     def _stories(self) -> tuple[str, ...]:
-        subjects = tuple(N_VOXELS) if self.root is None else self.chosen_subjects()
+        subjects = chosen(self.subjects, tuple(N_VOXELS), "lebel2023") if self.root is None else self.chosen_subjects()
         if self.stories == "all":
             return tuple(story for story in SCANNED_TRS if all(story in _heard(subject) for subject in subjects))
         asked = (self.stories,) if isinstance(self.stories, str) else self.stories

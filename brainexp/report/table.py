@@ -109,15 +109,15 @@ def clocks_table(clocks: pd.DataFrame) -> Table:
         "TR, s",
         "off, s",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for _, row in shown.iterrows():
         of_triggers = (str(row.n_triggers), str(row.n_missing), f"{row.measured_tr_s:.4f}", f"{row.off_s:.3f}")
         table.add_row(
             str(row.story),
             f"{row.n_words:,}",
             str(row.n_trs),
-            f"{row.start_s:.1f} – {row.end_s:.1f}",
-            f"{row.first_word_s:.1f} – {row.last_word_s:.1f}",
+            f"{row.start_s:.0f} – {row.end_s:.0f}",
+            f"{row.first_word_s:.1f} – {row.last_word_s:.0f}",
             str(row.n_outside),
             f"{row.overlap_s:.2f}" if row.n_overlaps else "–",
             *(of_triggers if row.n_triggers else ("–", "–", f"{row.tr_s:g}", "–")),

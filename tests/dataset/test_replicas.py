@@ -39,6 +39,9 @@ def test_what_was_planted_is_found_and_files_are_written(name, composed, tmp_pat
     assert record["subjects"] == list(REPLICAS[name][2]["N_VOXELS"])
     assert (tmp_path / "run" / "clocks.parquet").is_file()
     assert (tmp_path / "run" / "figures" / "clocks.png").is_file()
+    assert (tmp_path / "run" / "maps").is_dir() == (
+        name == "lebel2023"
+    )  # nobody knows the places of the other's voxels
     assert "words and TRs" in capsys.readouterr().out
 
 
