@@ -405,6 +405,8 @@ class Facts:
         Code of the stimuli's language, such as "en".
     words : str
         What counts as a word of the stimuli, and what is left out.
+    trim_s : (float, float)
+        Seconds that published work cuts from the start and the end of every run.
     test_stories : tuple of str
         Stories that published work tests on, and trains on the others; empty where there is no such habit.
     read_by_story : bool
@@ -421,6 +423,7 @@ class Facts:
     citation: str
     language: str = "en"
     words: str = "every word, with the marks that are written on it"
+    trim_s: tuple[float, float] = (0.0, 0.0)
     test_stories: tuple[str, ...] = ()
     read_by_story: bool = False
 

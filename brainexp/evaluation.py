@@ -148,7 +148,7 @@ def evaluated(
             responses = target.of_fold(fold)
             fitted = fit(encoder.fit, bands, rows_of(responses, fold.train), target.subject, fold)
             observed = rows_of(responses, fold.test)
-            r, r2 = pearson_r(observed, fitted.predicted), r_squared(observed, fitted.predicted)
+            r, r2 = (_by_columns(score, observed, fitted.predicted) for score in (pearson_r, r_squared))
             for name, found in (("validation_r", fitted.validation_r), ("test_r", r), ("test_r2", r2)):
                 curves[name][layer] += found / n_folds
             best[at].improve(layer, _group_mean(fitted.validation_r, group), fitted, r, r2)
@@ -257,6 +257,14 @@ def scorable_voxels(values: FloatArray, folds: Sequence[Fold]) -> NDArray[np.boo
         varies = np.all([np.ptp(values[fold.test, columns], axis=0) > 0 for fold in folds], axis=0)
         found[columns] = varies & np.isfinite(values[:, columns]).all(axis=0)
     return found
+
+
+def _by_columns(
+    score: Callable[[FloatArray, FloatArray], FloatArray], observed: FloatArray, predicted: FloatArray
+) -> FloatArray:
+    """Score some columns at a time: what is computed on the way takes several times the memory of what is scored."""
+    pieces = [slice(first, first + VOXELS_AT_ONCE) for first in range(0, observed.shape[1], VOXELS_AT_ONCE)]
+    return np.concatenate([score(observed[:, columns], predicted[:, columns]) for columns in pieces])
 
 
 def rows_of(values: FloatArray, rows: IntArray) -> FloatArray:

@@ -8,6 +8,7 @@ import pytest
 
 from brainexp import experiment as module
 from brainexp.ceilings import ceiling_objection
+from brainexp.containers import Space
 from brainexp.dataset.passage import Passage
 from brainexp.dataset.regions import REGIONS
 from brainexp.dataset.synthetic import Synthetic

@@ -512,7 +512,11 @@ class Declared(Changed):
         return dataclasses.replace(facts, test_stories=(facts.stories[1], facts.stories[-1]))
 
 
-def declared(experiment, change=lambda values, at: values, **options):
+def as_recorded(values, at):
+    return values
+
+
+def declared(experiment, change=as_recorded, **options):
     own = {field.name: getattr(experiment.dataset, field.name) for field in dataclasses.fields(experiment.dataset)}
     return dataclasses.replace(experiment, dataset=Declared(**own, change=change), **options)
 

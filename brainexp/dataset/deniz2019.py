@@ -58,7 +58,7 @@ class Deniz2019:
     modality : {"listening", "reading"}
         How the stories were presented; words appear on the screen when they are spoken.
     subjects : "all", a name or names
-        Who is analysed: "01" to "09"; all are those whose responses are on disk, six in the public release.
+        Who is analysed: "01" to "09", or 1 to 9; all are those whose responses are on disk, six in the public release.
     textgrids : str or None
         Folder of ``<story>.TextGrid``; None for ``TextGrids/`` in root.
     trfiles : str or None
@@ -72,7 +72,7 @@ class Deniz2019:
 
     root: str | None = None
     modality: Literal["listening", "reading"] = "listening"
-    subjects: str | tuple[str, ...] = "all"
+    subjects: str | int | tuple[str | int, ...] = "all"
     textgrids: str | None = None
     trfiles: str | None = None
     ceilings: str | None = None
@@ -97,6 +97,7 @@ class Deniz2019:
                 "Neuroscience 39, 7722-7736."
             ),
             words=WORDS,
+            trim_s=(type(self).trim_start_s, type(self).trim_stop_s),
             test_stories=(TEST_STORY,),
             read_by_story=True,
         )

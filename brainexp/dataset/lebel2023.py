@@ -11,7 +11,7 @@ import numpy as np
 
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus, Timing
 from brainexp.dataset.binaryfile import hdf5, hdf5_array, nifti, published_ceilings, require_shape, stored_rows
-from brainexp.dataset.subjects import chosen, present
+from brainexp.dataset.subjects import named, present
 from brainexp.dataset.textfile import WORDS, json_of, require_folder, words_of_textgrid
 from brainexp.dataset.triggers import trigger_timing
 from brainexp.errors import ConfigError, DataError
@@ -88,7 +88,7 @@ class Lebel2023:
     root : str
         Folder of ds003020, with ``derivative/`` or ``derivatives/``.
     subjects : "all", a name or names
-        Who is analysed: UTS01 to UTS09; all are those whose responses are on disk.
+        Who is analysed: UTS01 to UTS09, or 1 to 9; all are those whose responses are on disk.
     stories : "all", a name or names
         Which stories; all are those that every analysed subject heard. The test story is "wheretheressmoke".
     tr_s : float
@@ -102,7 +102,7 @@ class Lebel2023:
     """
 
     root: str | None = None
-    subjects: str | tuple[str, ...] = "all"
+    subjects: str | int | tuple[str | int, ...] = "all"
     stories: str | tuple[str, ...] = "all"
     tr_s: float = TR_S
     trfiles: str | None = None
@@ -135,6 +135,7 @@ class Lebel2023:
                 "dataset for voxelwise encoding models. Scientific Data 10, 555."
             ),
             words=WORDS,
+            trim_s=(type(self).trim_start_s, type(self).trim_stop_s),
             test_stories=tuple(story for story in self._stories if story == TEST_STORY),
             read_by_story=True,
         )
@@ -260,7 +261,8 @@ class Lebel2023:
 
     @cached_property
     def _stories(self) -> tuple[str, ...]:
-        subjects = chosen(self.subjects, tuple(N_VOXELS), "lebel2023") if self.root is None else self.chosen_subjects()
+        everyone = tuple(N_VOXELS)
+        subjects = named(self.subjects, everyone, "lebel2023") if self.root is None else self.chosen_subjects()
         if self.stories == "all":
             return tuple(story for story in SCANNED_TRS if all(story in _heard(subject) for subject in subjects))
         asked = (self.stories,) if isinstance(self.stories, str) else self.stories

@@ -35,6 +35,7 @@ def declared_facts(dataset):
         **{f"TRs of {story}": facts.n_trs[story] for story in facts.stories},
         **{f"voxels of {subject}": facts.n_voxels[subject] for subject in facts.subjects},
         "seconds per TR": facts.tr_s,
+        "trimming, s": facts.trim_s,
         "test stories": facts.test_stories,
         "responses stay on disk": facts.read_by_story,
     }
@@ -51,6 +52,7 @@ def found_facts(dataset):
         **{f"TRs of {story}": _only(lengths) for story, lengths in trs.items()},
         **{f"voxels of {who}": _only({run.values.shape[1] for run in own}) for who, own in by_subject.items()},
         "seconds per TR": _only({run.clock.tr_s for run in runs}),
+        "trimming, s": (dataset.trim_start_s, dataset.trim_stop_s),
         "test stories": tuple(story for story in stories if story in dataset.facts().test_stories),
         "responses stay on disk": not any(isinstance(run.values, np.ndarray) for run in runs),
     }

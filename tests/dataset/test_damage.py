@@ -15,6 +15,8 @@ from brainexp.experiment import Experiment, held_out, require_possible, to_predi
 from brainexp.recordings import recorded
 from tests.dataset.replicas import REPLICAS, declare
 
+#: Nothing is wrong with the files, but with what is asked of them.
+NOTHING = str
 ANNEX = "../../.git/annex/objects/3Z/4F/MD5E-s279075488--8628.hf5/MD5E-s279075488--8628.hf5"
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 279075488\n"
 
@@ -227,10 +229,10 @@ DAMAGE = {
         r"has neither derivative/preprocessed_data nor derivatives/preprocessed_data",
     ),
     "a folder that is not there": (
-        "deniz2019", lambda root: shutil.rmtree(root), {}, r"dataset 'deniz2019': there is no folder .*deniz2019\. Get denizenslab",
+        "deniz2019", shutil.rmtree, {}, r"dataset 'deniz2019': there is no folder .*deniz2019\. Get denizenslab",
     ),
     "unknown subject": (
-        "lebel2023", lambda root: None, {"subjects": "UTS1"}, r"unknown subject 'UTS1' of lebel2023\. Did you mean 'UTS01'\?",
+        "lebel2023", NOTHING, {"subjects": "UTS1"}, r"unknown subject 'UTS1' of lebel2023\. Did you mean 'UTS01'\?",
     ),
     "subject that is not on disk": (
         "deniz2019", lambda root: (root / TRAINING).unlink(), {"subjects": ("01", "02")},
@@ -241,21 +243,21 @@ DAMAGE = {
         r"preprocessed_data has no subject at all; there are: none",
     ),
     "a story that a subject did not hear": (
-        "lebel2023", lambda root: None, {"stories": ("avatar", "life")},
+        "lebel2023", NOTHING, {"stories": ("avatar", "life")},
         r"lebel2023: UTS04 did not hear 'life'\. Leave it out of dataset\.stories, or leave them out of dataset\.subjects",
     ),
     "unknown story": (
-        "lebel2023", lambda root: None, {"stories": "avtar"}, r"unknown story 'avtar' of lebel2023\. Did you mean 'avatar'\?",
+        "lebel2023", NOTHING, {"stories": "avtar"}, r"unknown story 'avtar' of lebel2023\. Did you mean 'avatar'\?",
     ),
     "a story named twice": (
-        "lebel2023", lambda root: None, {"stories": ("avatar", "avatar")}, r"name each story once, or give dataset\.stories=all",
+        "lebel2023", NOTHING, {"stories": ("avatar", "avatar")}, r"name each story once, or give dataset\.stories=all",
     ),
     "trimmed less than the release": (
-        "lebel2023", lambda root: None, {"trim_start_s": 10.0},
+        "lebel2023", NOTHING, {"trim_start_s": 10.0},
         r"trim_start_s=10, but the release has no responses in these 10 TRs\. Give at least trim_start_s=20",
     ),
     "a TR that cannot be": (
-        "lebel2023", lambda root: None, {"tr_s": 2004.5}, r"tr_s must be about 2 \(2\.0 or 2\.0045\), in seconds, got 2004\.5",
+        "lebel2023", NOTHING, {"tr_s": 2004.5}, r"tr_s must be about 2 \(2\.0 or 2\.0045\), in seconds, got 2004\.5",
     ),
 }  # fmt: skip
 

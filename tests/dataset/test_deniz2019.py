@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from brainexp.align.audit import audited
+from brainexp.align.trim import kept_rows
 from brainexp.containers import Clock
 from brainexp.dataset import deniz2019, lebel2023
 from brainexp.dataset.deniz2019 import N_VOXELS, SILENCE_S, TEST_STORY, TR_S, TRIGGERS, UNREPORTED_TRS, Deniz2019
 from brainexp.dataset.triggers import trigger_timing
-from brainexp.align.trim import kept_rows
 from brainexp.recordings import recorded
 from tests.conftest import DATA
-from tests.dataset.replicas import N_VOXELS as N_REPLICA, declare, deniz2019_replica
+from tests.dataset.replicas import N_VOXELS as N_REPLICA
+from tests.dataset.replicas import declare, deniz2019_replica
 
 REPORTS = DATA / "deniz2019" / "Brain_preditictions" / "data" / "trfiles.zip"
 PUBLISHED = (343, 367, 354, 400, 430, 358, 422, 404, 355, 304)
