@@ -165,7 +165,7 @@ def run(experiment: Experiment) -> Result:
                 n_permutations=experiment.scoring.permutations,
                 block_trs=experiment.scoring.block_trs,
                 rng=experiment.rng("significance"),
-                null_scale=CROSS_VALIDATED,
+                null_scale=CROSS_VALIDATED if len(folds) > 1 else 1.0,
             )
         )
 

@@ -547,7 +547,8 @@ def test_test_stories_are_predicted_and_nothing_is_learned_from_them(experiment)
     def noise_in_test_stories(values, at):
         return np.random.default_rng(at).standard_normal(values.shape) if at in {1, 7} else values
 
-    one, other = run(declared(experiment)), run(declared(experiment, noise_in_test_stories))
+    scoring = dataclasses.replace(experiment.scoring, permutations=400)
+    one, other = (run(declared(experiment, change, scoring=scoring)) for change in (as_recorded, noise_in_test_stories))
 
     assert one.metrics["alignment/LPTL/r"] > 0.2
     assert abs(other.metrics["alignment/LPTL/r"]) < 0.15
@@ -555,3 +556,6 @@ def test_test_stories_are_predicted_and_nothing_is_learned_from_them(experiment)
         np.testing.assert_array_equal(one.per_voxel[name], other.per_voxel[name])
     np.testing.assert_allclose(one.curves["layer/validation_r"], other.curves["layer/validation_r"], atol=1e-6)
     assert one.per_voxel["layer"].shape[1] == 1
+    assert np.mean(one.per_voxel["p"] < 0.05) > 0.3
+    # voxels of noise, one test fold: p is neither too small nor, as with a null for folds predicted from each other, too large
+    assert 0.025 < np.mean(other.per_voxel["p"] < 0.05) < 0.085
