@@ -1,4 +1,4 @@
-"""Read HDF5, NumPy and NIfTI files that datasets come in, or say what is wrong with them."""
+"""Read HDF5, NumPy, NIfTI and GIfTI files that datasets come in, or say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -260,3 +260,51 @@ def nifti(path: Path, how_to_get: str) -> tuple[FloatArray, FloatArray, float | 
     milliseconds = image.header.get_xyzt_units()[1] == "msec"
     tr_s = None if values.ndim < 4 else float(zooms[3]) / (1000 if milliseconds else 1)
     return values, np.asarray(image.affine), tr_s
+
+
+def gifti(path: Path, how_to_get: str) -> FloatArray:
+    """Read the responses of one hemisphere from a GIfTI file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.func.gii``, an array per TR.
+    how_to_get : str
+        Last sentence of the errors.
+
+    Returns
+    -------
+    array of float32 of shape (n_trs, n_vertices)
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a pointer, no GIfTI or truncated, or its arrays are not of one length.
+    """
+    import zlib
+    from xml.parsers.expat import ExpatError
+
+    import nibabel
+
+    require_file(path, how_to_get)
+    try:
+        image: Any = nibabel.load(path)
+        lengths = {len(one.data) for one in image.darrays}
+    except (
+        nibabel.filebasedimages.ImageFileError,
+        ExpatError,
+        OSError,
+        EOFError,
+        ValueError,
+        AttributeError,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"{path} of {path.stat().st_size} bytes is truncated or no GIfTI ({str(error).splitlines()[0]}). Remove it and "
+            f"fetch it again. {how_to_get}"
+        ) from None
+    if len(lengths) != 1:
+        raise DataError(
+            f"{path} has {len(image.darrays)} arrays of {sorted(lengths)} vertices, but one length is needed. {how_to_get}"
+        )
+    return np.stack([one.data for one in image.darrays]).astype(np.float32, copy=False)

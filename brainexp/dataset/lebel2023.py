@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -239,7 +239,7 @@ class Lebel2023:
             ):  # another one is the user's wish, who knows better than its header
                 stated[sidecar.name] = float(json_of(sidecar, HOW_TO_GET).get("RepetitionTime", self.tr_s))
             timing = Timing() if self.trfiles is None else trigger_timing(Path(self.trfiles), story, 0, HOW_TO_GET)
-            found[story] = Timing(timing.trigger_s, timing.missing, timing.unreported_trs, stated)
+            found[story] = replace(timing, stated_tr_s=stated)
         return found
 
     @cached_property

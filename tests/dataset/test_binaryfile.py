@@ -7,7 +7,16 @@ import nibabel
 import numpy as np
 import pytest
 
-from brainexp.dataset.binaryfile import hdf5, hdf5_array, nifti, npy, published_ceilings, require_shape, stored_rows
+from brainexp.dataset.binaryfile import (
+    gifti,
+    hdf5,
+    hdf5_array,
+    nifti,
+    npy,
+    published_ceilings,
+    require_shape,
+    stored_rows,
+)
 from brainexp.errors import DataError
 
 
@@ -161,3 +170,22 @@ def test_ceilings_that_no_correlation_can_be_are_unknown(tmp_path):
     assert n_impossible == 2
     with pytest.raises(DataError, match="ceilings of 6 voxels, but 7 are declared"):
         published_ceilings(tmp_path / "c.npy", 7, "Get it.")
+
+
+def test_gifti_gives_a_row_per_tr_and_damage_is_told(tmp_path, rng):
+    def write(name, lengths):
+        arrays = [nibabel.gifti.GiftiDataArray(rng.standard_normal(n).astype(np.float32)) for n in lengths]
+        nibabel.gifti.GiftiImage(darrays=arrays).to_filename(tmp_path / name)
+        return [one.data for one in arrays]
+
+    expected = write("a.func.gii", [7] * 5)
+    np.testing.assert_array_equal(gifti(tmp_path / "a.func.gii", "Get it."), expected)
+    for lengths, told in (([7, 6], r"has 2 arrays of \[6, 7\] vertices"), ([], r"has 0 arrays of \[\] vertices")):
+        write("b.func.gii", lengths)
+        with pytest.raises(DataError, match=rf"{told}, but one length is needed. Get it."):
+            gifti(tmp_path / "b.func.gii", "Get it.")
+    content = (tmp_path / "a.func.gii").read_bytes()
+    for n_bytes in (10, len(content) // 2, len(content) - 10):
+        (tmp_path / "c.func.gii").write_bytes(content[:n_bytes])
+        with pytest.raises(DataError, match=rf"c.func.gii of {n_bytes} bytes is truncated or no GIfTI .* Get it."):
+            gifti(tmp_path / "c.func.gii", "Get it.")
