@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,13 @@ def hdf5_array(file: h5py.File, key: str, n_axes: int, how_to_get: str) -> h5py.
 
 
 def stored_rows(
-    path: Path, key: str, how_to_get: str, before: int = 0, after: int = 0, n_repeats: int | None = None
+    path: Path,
+    key: str,
+    how_to_get: str,
+    before: int = 0,
+    after: int = 0,
+    n_repeats: int | None = None,
+    change: Callable[[FloatArray], FloatArray] | None = None,
 ) -> OnDisk:
     """Rows of an array in an HDF5 file, which stay there until they are asked for.
 
@@ -107,6 +113,9 @@ def stored_rows(
         Rows of NaN to put at the edges, where a release has cut them off.
     n_repeats : int, optional
         How many repeats the array has; they are averaged. None for an array without.
+    change : callable, optional
+        What is done to all rows of a recording together, such as cleaning: takes and returns an array of shape
+        (n_rows, n_voxels). One recording is then in memory beside what is read.
 
     Returns
     -------
@@ -128,7 +137,9 @@ def stored_rows(
         own = into[held.start - rows.start : held.stop - rows.start]
         wanted = slice(held.start - before, held.stop - before)
         with hdf5(path, how_to_get) as file:
-            if n_repeats is None:
+            if change is not None:
+                own[:] = _changed(file[key], change, n_repeats)[wanted]
+            elif n_repeats is None:
                 file[key].read_direct(own, np.s_[wanted])
             else:
                 _mean_of_repeats(file[key], wanted, own)
@@ -190,6 +201,14 @@ def published_ceilings(path: Path, n_voxels: int, how_to_get: str) -> tuple[Floa
         raise DataError(f"{path}: ceilings of {len(held)} voxels, but {n_voxels} are declared. {how_to_get}")
     impossible = np.abs(held) > 1
     return np.where(impossible, np.nan, held), int(impossible.sum())
+
+
+def _changed(array: h5py.Dataset, change: Callable[[FloatArray], FloatArray], n_repeats: int | None) -> FloatArray:
+    """All rows after a change, or the mean over repeats after the change of each."""
+    if n_repeats is None:
+        return change(array[:])
+    total: FloatArray = sum((change(array[at]) for at in range(n_repeats)), np.zeros(array.shape[1:]))
+    return total / n_repeats
 
 
 def _mean_of_repeats(array: h5py.Dataset, rows: slice, into: FloatArray) -> None:

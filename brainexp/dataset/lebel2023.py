@@ -234,9 +234,8 @@ class Lebel2023:
         for story in self._stories:
             sidecar = self._release / f"task-{story}_bold.json"
             stated = {}
-            if (
-                sidecar.is_file() and self.tr_s == TR_S
-            ):  # another one is the user's wish, who knows better than its header
+            # Another TR than the published one is the user's wish, who knows better than a header.
+            if sidecar.is_file() and self.tr_s == TR_S:
                 stated[sidecar.name] = float(json_of(sidecar, HOW_TO_GET).get("RepetitionTime", self.tr_s))
             timing = Timing() if self.trfiles is None else trigger_timing(Path(self.trfiles), story, 0, HOW_TO_GET)
             found[story] = replace(timing, stated_tr_s=stated)

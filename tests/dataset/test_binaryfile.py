@@ -68,6 +68,23 @@ def test_repeats_are_averaged_and_nan_is_not_filled_in(path, monkeypatch):
         stored_rows(path, "takes", "Get it.", n_repeats=2)
 
 
+@pytest.mark.parametrize(("key", "n_repeats"), [("data", None), ("takes", 3)])
+def test_a_change_sees_whole_recordings_each_for_itself(path, key, n_repeats):
+    def without_its_range(values):
+        assert values.shape == (30, 4)
+        return values / np.ptp(values, axis=0)
+
+    with h5py.File(path) as file:
+        takes = file[key][:].reshape(-1, 30, 4)
+    expected = np.mean([without_its_range(take) for take in takes], axis=0)
+
+    stored = stored_rows(path, key, "Get it.", before=2, n_repeats=n_repeats, change=without_its_range)
+
+    np.testing.assert_allclose(stored[1:12][1:], expected[:10], rtol=1e-6)
+    np.testing.assert_allclose(stored[20:], expected[18:], rtol=1e-6)
+    assert np.isnan(stored[:2]).all()
+
+
 def test_a_wrong_key_or_kind_of_array_is_told(path):
     with hdf5(path, "Get it.") as file:
         with pytest.raises(
