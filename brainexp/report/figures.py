@@ -45,7 +45,7 @@ def clock_figure(clocks: pd.DataFrame) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 1.4 + 0.22 * len(clocks)), layout="constrained")
+    figure = Figure(figsize=(9.0, 1.6 + 0.22 * len(clocks)), layout="constrained")
     spans, off = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     at = np.arange(len(clocks))
     told = clocks["last_word_s"] - clocks["first_word_s"]
@@ -54,10 +54,10 @@ def clock_figure(clocks: pd.DataFrame) -> Figure:
     spans.set_yticks(at, clocks["story"], fontsize=7)
     spans.invert_yaxis()
     spans.set_xlabel("seconds on the stimulus' clock")
-    spans.legend(fontsize=7, loc="lower right")
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     measured = clocks["n_triggers"] > 0
     off.barh(at[measured], clocks["off_s"][measured], 0.6, color="C3")
-    off.set_xlabel("farthest trigger from the clock, s" if measured.any() else "no triggers known")
+    off.set_xlabel("farthest trigger, s" if measured.any() else "no triggers known")
     return figure
 
 

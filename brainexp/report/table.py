@@ -78,7 +78,7 @@ def partition_table(partition: pd.DataFrame) -> Table:
 
 
 def clocks_table(clocks: pd.DataFrame) -> Table:
-    """Put what was found of the clock of each story in a row, in the order of the runs.
+    """Put what was found of the clock of each story in a row, in the order of the runs; triggers that were put in after a +.
 
     Parameters
     ----------
@@ -96,31 +96,21 @@ def clocks_table(clocks: pd.DataFrame) -> Table:
     shown = clocks.loc[sorted(off.index[:MAX_STORIES])]
     hidden = len(clocks) - len(shown)
     table = Table(title="words and TRs" + (f" ({hidden} stories that are less off are not shown)" if hidden else ""))
-    table.add_column("story")
-    for column in (
-        "words",
-        "TRs",
-        "recorded, s",
-        "words, s",
-        "outside",
-        "overlap",
-        "triggers",
-        "missing",
-        "TR, s",
-        "off, s",
-    ):
+    table.add_column("story", overflow="fold", min_width=16)
+    for column in ("words", "told, s", "TRs", "scanned, s", "outside", "overlap", "triggers", "TR, s", "off, s"):
         table.add_column(column, justify="right", no_wrap=True)
     for _, row in shown.iterrows():
-        of_triggers = (str(row.n_triggers), str(row.n_missing), f"{row.measured_tr_s:.4f}", f"{row.off_s:.3f}")
+        put_in = f" + {row.n_missing}" if row.n_missing else ""
+        of_triggers = (f"{row.n_triggers - row.n_missing}{put_in}", f"{row.measured_tr_s:.4f}", f"{row.off_s:.3f}")
         table.add_row(
             str(row.story),
             f"{row.n_words:,}",
+            f"{row.first_word_s:.0f} – {row.last_word_s:.0f}",
             str(row.n_trs),
             f"{row.start_s:.0f} – {row.end_s:.0f}",
-            f"{row.first_word_s:.1f} – {row.last_word_s:.0f}",
-            str(row.n_outside),
+            str(row.n_outside) if row.n_outside else "–",
             f"{row.overlap_s:.2f}" if row.n_overlaps else "–",
-            *(of_triggers if row.n_triggers else ("–", "–", f"{row.tr_s:g}", "–")),
+            *(of_triggers if row.n_triggers else ("–", f"{row.tr_s:g}", "–")),
         )
     return table
 

@@ -60,5 +60,5 @@ def test_clocks_show_recordings_words_and_how_far_triggers_are():
     assert [(bar.get_x(), bar.get_width()) for bar in told] == [(1.0, 169.5)] * 2
     (bar,) = off.containers[0]
     assert bar.get_width() == pytest.approx(0.2)
-    assert off.get_xlabel() == "farthest trigger from the clock, s"
+    assert off.get_xlabel() == "farthest trigger, s"
     assert clock_figure(clock_table(audits[:1])).axes[1].get_xlabel() == "no triggers known"
