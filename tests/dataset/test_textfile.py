@@ -96,7 +96,7 @@ def test_a_missing_file_is_told_with_what_is_there(tmp_path):
         require_file(tmp_path / "q.txt", "Get it.")
     with pytest.raises(DataError, match=r"Get it. The folder has no .npy file.$"):
         require_file(tmp_path / "q.npy", "Get it.")
-    with pytest.raises(DataError, match=r"Get it. There is no folder .*/sub$"):
+    with pytest.raises(DataError, match=r"Get it. There is no folder .*/sub.$"):
         require_file(tmp_path / "sub" / "q.npy", "Get it.")
 
 
