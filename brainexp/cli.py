@@ -122,12 +122,13 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
 
 def show_result(result: Result, name: str, folder: Path, tracking_uri: str | None) -> None:
     """Print what a run found, and where it all is."""
-    from brainexp.report.table import comparison_table, partition_table, summary_table
+    from brainexp.report.table import clocks_table, comparison_table, partition_table, summary_table
 
     for remark in result.remarks:
         log.warning(remark)
     console = _console()
     n_subjects = len(result.voxels.subjects)
+    console.print(clocks_table(result.tables["clocks"]))
     console.print(summary_table(result, name))
     chosen = f"layer {result.metrics['layer/chosen']:.0f} chosen on training rows; " if len(result.layers) > 1 else ""
     console.print(f"{chosen}r on held-out rows, mean over {n_subjects} subjects")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -173,6 +173,61 @@ class Likelihoods:
 
 
 @dataclass(frozen=True, eq=False)
+class Timing:
+    """What is known of when a story's TRs were acquired, beside the clock that the analysis uses.
+
+    Parameters
+    ----------
+    trigger_s : array of shape (n_triggers,), optional
+        When the scanner said that a TR began, in seconds on the stimulus' clock; missing ones already put in.
+    missing : tuple of int
+        Which of them were missing.
+    unreported_trs : int
+        TRs at the end of the recording that have no trigger, by the dataset's own account.
+    stated_tr_s : mapping of str to float
+        Seconds per TR by what states them, such as "task-life_bold.json" or "header of run1.nii.gz".
+    """
+
+    trigger_s: FloatArray | None = None
+    missing: tuple[int, ...] = ()
+    unreported_trs: int = 0
+    stated_tr_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class OnDisk:
+    """Responses of one story on disk, read when rows are asked for; like a float32 array of shape (n_trs, n_voxels).
+
+    Parameters
+    ----------
+    shape : (int, int)
+        TRs and voxels.
+    read : callable
+        Takes rows, a slice from start to stop, and the float32 array of shape (n_rows, n_voxels) into which they go.
+    """
+
+    shape: tuple[int, int]
+    read: Callable[[slice, FloatArray], None] = field(repr=False)
+
+    @property
+    def ndim(self) -> int:
+        """Two axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> FloatArray:
+        start, stop, _ = rows.indices(len(self))
+        read: FloatArray = np.empty((max(stop - start, 0), self.shape[1]), np.float32)
+        self.read(slice(start, stop), read)
+        return read
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> FloatArray:
+        return self[:].astype(dtype or np.float32, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
 class Responses:
     """Brain responses of one subject to one story.
 
@@ -180,8 +235,9 @@ class Responses:
     ----------
     subject, story : str
         Who was recorded, and hearing or reading what.
-    values : array of shape (n_trs, n_voxels)
-        NaN is allowed and makes a voxel unscorable; it is never filled in.
+    values : array of shape (n_trs, n_voxels), or OnDisk
+        NaN is allowed and makes a voxel unscorable; it is never filled in. Large ones are `OnDisk`, and never in memory as
+        a whole beside what is made of them.
     clock : Clock
         When the rows were acquired.
     nuisance : mapping of str to array of shape (n_trs, n_regressors)
@@ -195,7 +251,7 @@ class Responses:
 
     subject: str
     story: str
-    values: FloatArray
+    values: FloatArray | OnDisk
     clock: Clock
     nuisance: Mapping[str, FloatArray] = field(default_factory=dict)
 
@@ -332,8 +388,9 @@ class Space:
 
     Parameters
     ----------
-    kind : {"rois", "volume", "surface"}
-        One column per ROI, per voxel of a mask, or per vertex of a mesh (left hemisphere first).
+    kind : {"rois", "volume", "surface", "unplaced"}
+        One column per ROI, per voxel of a mask, or per vertex of a mesh (left hemisphere first); "unplaced" where nobody
+        knows, and no map is drawn.
     n_voxels : int
         Number of columns.
     rois : mapping of str to array of int
@@ -350,7 +407,7 @@ class Space:
         What a reader of the map must know about the space.
     """
 
-    kind: Literal["rois", "volume", "surface"]
+    kind: Literal["rois", "volume", "surface", "unplaced"]
     n_voxels: int
     rois: Mapping[str, IntArray]
     coordinates_mm: FloatArray | None = None
@@ -411,6 +468,12 @@ class Facts:
         Code of the stimuli's language, such as "en".
     words : str
         What counts as a word of the stimuli, and what is left out.
+    trim_s : (float, float)
+        Seconds that published work cuts from the start and the end of every run.
+    test_stories : tuple of str
+        Stories that published work tests on, and trains on the others; empty where there is no such habit.
+    read_by_story : bool
+        Whether responses are `OnDisk`, so that no more than the kept rows are in memory.
     """
 
     subjects: tuple[str, ...]
@@ -423,3 +486,11 @@ class Facts:
     citation: str
     language: str = "en"
     words: str = "every word, with the marks that are written on it"
+    trim_s: tuple[float, float] = (0.0, 0.0)
+    test_stories: tuple[str, ...] = ()
+    read_by_story: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [story for story in self.test_stories if story not in self.stories]
+        if unknown:
+            raise DataError(f"test stories {', '.join(unknown)} are declared, but no such stories.")

@@ -16,6 +16,8 @@ from brainexp.interfaces import Encoder
 from brainexp.progress import progress
 from brainexp.score.correlation import pearson_r, r_squared
 
+#: Columns of the responses that are looked at together.
+VOXELS_AT_ONCE = 4096
 #: A feature space of all subjects, or one per subject where each has its own, such as head motion.
 Space = Design | Sequence[Design]
 
@@ -53,7 +55,7 @@ class Target:
 
     def held_out(self, fold: Fold) -> FloatArray:
         """Responses of a fold's held-out rows, array of shape (n_test, n_scorable)."""
-        return self.of_fold(fold)[fold.test]
+        return rows_of(self.of_fold(fold), fold.test)
 
     def spread(self, values: NDArray[Any], missing: float = np.nan) -> NDArray[Any]:
         """Put values of scorable voxels, last axis, among all voxels; NaN, or what is given, for the others."""
@@ -144,8 +146,9 @@ def evaluated(
         bands = [*(space() for space in members), *beside]
         for at, fold in enumerate(folds):
             responses = target.of_fold(fold)
-            fitted = fit(encoder.fit, bands, responses[fold.train], target.subject, fold)
-            r, r2 = pearson_r(responses[fold.test], fitted.predicted), r_squared(responses[fold.test], fitted.predicted)
+            fitted = fit(encoder.fit, bands, rows_of(responses, fold.train), target.subject, fold)
+            observed = rows_of(responses, fold.test)
+            r, r2 = (_by_columns(score, observed, fitted.predicted) for score in (pearson_r, r_squared))
             for name, found in (("validation_r", fitted.validation_r), ("test_r", r), ("test_r2", r2)):
                 curves[name][layer] += found / n_folds
             best[at].improve(layer, _group_mean(fitted.validation_r, group), fitted, r, r2)
@@ -248,9 +251,37 @@ def scorable_voxels(values: FloatArray, folds: Sequence[Fold]) -> NDArray[np.boo
     -------
     array of bool of shape (n_voxels,)
     """
-    finite = np.isfinite(values).all(axis=0)
-    varies = np.all([np.ptp(values[fold.test], axis=0) > 0 for fold in folds], axis=0)
-    return np.asarray(finite & varies)
+    found = np.zeros(values.shape[1], bool)
+    for first in range(0, len(found), VOXELS_AT_ONCE):  # else what is looked at takes as much memory as the values
+        columns = slice(first, first + VOXELS_AT_ONCE)
+        varies = np.all([np.ptp(values[fold.test, columns], axis=0) > 0 for fold in folds], axis=0)
+        found[columns] = varies & np.isfinite(values[:, columns]).all(axis=0)
+    return found
+
+
+def _by_columns(
+    score: Callable[[FloatArray, FloatArray], FloatArray], observed: FloatArray, predicted: FloatArray
+) -> FloatArray:
+    """Score some columns at a time: what is computed on the way takes several times the memory of what is scored."""
+    pieces = [slice(first, first + VOXELS_AT_ONCE) for first in range(0, observed.shape[1], VOXELS_AT_ONCE)]
+    return np.concatenate([score(observed[:, columns], predicted[:, columns]) for columns in pieces])
+
+
+def rows_of(values: FloatArray, rows: IntArray) -> FloatArray:
+    """Some rows of an array of shape (n_rows, n_columns): a view where they follow each other, as whole runs do."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return values[rows[0] : rows[-1] + 1]
+    return values[rows]
+
+
+def moved_up(values: FloatArray, kept: NDArray[np.bool_]) -> FloatArray:
+    """Keep some columns of a C-ordered array of shape (n_rows, n_columns), in its own memory."""
+    if kept.all():
+        return values
+    n_kept, flat = int(kept.sum()), values.reshape(-1)
+    for at, row in enumerate(values):  # a row is copied before its place is written, and lies behind what is written
+        flat[at * n_kept : (at + 1) * n_kept] = row[kept]
+    return flat[: len(values) * n_kept].reshape(len(values), n_kept)
 
 
 def _groups(layer_choice: str, subject: IntArray) -> IntArray:

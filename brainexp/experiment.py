@@ -13,7 +13,7 @@ import numpy as np
 
 # Importing the rooms registers their members.
 from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
-from brainexp.align.fold import folds_of_blocks, folds_of_runs
+from brainexp.align.fold import fold_of_stories, folds_of_blocks, folds_of_runs
 from brainexp.align.trim import kept_rows
 from brainexp.cache import ArrayCache, Notes, default_cache_dir
 from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
@@ -27,7 +27,7 @@ from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
 from brainexp.environment import peak_memory_bytes
 from brainexp.errors import ConfigError, DataError
-from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
+from brainexp.evaluation import Evaluation, Space, Target, evaluated, moved_up, scorable_voxels
 from brainexp.features import passage_features, word_features
 from brainexp.interfaces import (
     Compression,
@@ -57,7 +57,7 @@ from brainexp.registry import (
     load_plugins,
     validated,
 )
-from brainexp.result import MODEL, Result, Voxels, summarised
+from brainexp.result import MODEL, Result, Voxels, clock_table, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
 
@@ -140,7 +140,7 @@ def run(experiment: Experiment) -> Result:
     require_possible(experiment)
 
     with watch.stage("load"):
-        recordings = recorded(experiment.dataset)
+        recordings = recorded(experiment.dataset, experiment.align.clock_tolerance_s)
         require_known_spaces(experiment, recordings)
         folds = held_out(experiment, recordings.run_lengths)
         if experiment.scoring.shuffle == "circular_shift":
@@ -189,7 +189,7 @@ def run(experiment: Experiment) -> Result:
                 n_permutations=experiment.scoring.permutations,
                 block_trs=experiment.scoring.block_trs,
                 rng=experiment.rng("significance"),
-                null_scale=CROSS_VALIDATED,
+                null_scale=CROSS_VALIDATED if len(folds) > 1 else 1.0,
             )
         )
 
@@ -220,6 +220,7 @@ def run(experiment: Experiment) -> Result:
         legacy=experiment.partition.legacy,
         readouts=readouts,
         remarks=(
+            *recordings.remarks,
             *known.remarks,
             *damaged.remarks,
             *experiment.encoder.remarks(scored.penalty[..., target.scorable]),
@@ -227,6 +228,7 @@ def run(experiment: Experiment) -> Result:
         ),
         fdr=experiment.scoring.fdr,
     )
+    result = replace(result, tables={**result.tables, "clocks": clock_table(recordings.audits)})
     result = compared(result, experiment.scoring, experiment.rng("comparisons"))
     tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
     return replace(result, tables={**result.tables, **tables})
@@ -326,6 +328,14 @@ def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None
 def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:
     """Split the stacked rows; raise ConfigError if a gap is shorter than the reach of the features."""
     split = experiment.split
+    facts = experiment.dataset.facts()
+    if split.by == "declared" and not facts.test_stories:
+        raise ConfigError(
+            f"split.by=declared, but dataset {type(experiment.dataset).__name__.lower()!r} declares no test stories among "
+            "those that are analysed. Give split.by=auto, run or block."
+        )
+    if split.by == "declared" or (split.by == "auto" and facts.test_stories):
+        return fold_of_stories(run_lengths, [facts.stories.index(one) for one in facts.test_stories], split.folds)
     by_run = split.by == "run" or (split.by == "auto" and len(run_lengths) > 1)
     if by_run:
         return folds_of_runs(run_lengths, split.folds)
@@ -340,21 +350,24 @@ def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, 
 
 
 def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[Fold]) -> tuple[Target, Voxels]:
-    """Put the responses of all subjects side by side, nuisance removed with weights of each fold's training rows.
+    """Take over the responses of all subjects, nuisance to be removed with weights of each fold's training rows.
+
+    Nothing is copied: where voxels cannot be scored, the others move up in the recordings' own array, whose values are of no
+    use afterwards.
 
     Raises
     ------
     DataError
         If no voxel can be scored.
     """
-    scorable = np.concatenate([scorable_voxels(values, folds) for values in recordings.responses.values()])
+    scorable = scorable_voxels(recordings.values, folds)
     if not scorable.any():
         raise DataError(
             "every voxel has NaN or is constant in a held-out block. Check the responses, or lower split.folds."
         )
-    subjects = tuple(recordings.responses)
+    subjects = tuple(recordings.columns)
     declared = experiment.ceiling.method == "dataset"
-    owner = np.repeat(np.arange(len(subjects)), [values.shape[1] for values in recordings.responses.values()])
+    owner = np.repeat(np.arange(len(subjects)), [own.stop - own.start for own in recordings.columns.values()])
     voxels = Voxels(
         subjects=subjects,
         spaces={subject: experiment.dataset.space(subject) for subject in subjects},
@@ -364,10 +377,9 @@ def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[F
         else np.full(len(owner), np.nan),
         ceiling_floor=experiment.scoring.ceiling_floor,
     )
-    values = np.hstack(list(recordings.responses.values()))[:, scorable]
     removed = experiment.encoder.nuisance
     nuisance = [recordings.nuisance_rows(removed, subject) for subject in subjects] if removed else []
-    return Target(values, owner[scorable], scorable, nuisance), voxels
+    return Target(moved_up(recordings.values, scorable), owner[scorable], scorable, nuisance), voxels
 
 
 def known_ceilings(

@@ -29,6 +29,7 @@ from brainexp.containers import (
     Responses,
     Space,
     Stimulus,
+    Timing,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +75,22 @@ class Repeated(Protocol):
 
     def repeats(self, subject: str) -> Mapping[str, FloatArray]:
         """All recordings of repeated stories, by story, arrays of shape (n_repeats, n_trs, n_voxels), untrimmed."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A dataset that knows more of its clock than it declares: triggers, or TRs that headers and sidecars state."""
+
+    def timings(self) -> Mapping[str, Timing]:
+        """What is known, by story; stories of which nothing is known may be left out."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A dataset that has something to say about what was asked of it, such as stories that not all subjects heard."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know."""
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.evaluation import Space, Target, fit
+from brainexp.evaluation import Space, Target, fit, rows_of
 from brainexp.progress import progress
 from brainexp.score.correlation import pearson_r, r_squared
 from brainexp.score.partition import Subset, commonality, legacy_overlap, product_measure, subsets
@@ -104,13 +104,12 @@ def partitioned(
         for one in wanted:
             given = [band for name in names if name in one for band in bands[name]]
             joint = partial(encoder.fit, parts=len(one) == len(names))
-            fitted = fit(joint, given, responses[fold.train], target.subject, fold)
-            r[one] += pearson_r(responses[fold.test], fitted.predicted) / len(folds)
-            r2[one] += r_squared(*(_centred(values) for values in (responses[fold.test], fitted.predicted))) / len(
-                folds
-            )
+            fitted = fit(joint, given, rows_of(responses, fold.train), target.subject, fold)
+            observed = rows_of(responses, fold.test)
+            r[one] += pearson_r(observed, fitted.predicted) / len(folds)
+            r2[one] += r_squared(*(_centred(values) for values in (observed, fitted.predicted))) / len(folds)
             if fitted.parts is not None:
-                product += _of_spaces(product_measure(responses[fold.test], fitted.parts), bands) / len(folds)
+                product += _of_spaces(product_measure(observed, fitted.parts), bands) / len(folds)
     spread = {one: target.spread(values) for one, values in r2.items()}
     return Partition(
         names=names,

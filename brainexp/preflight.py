@@ -103,9 +103,10 @@ def estimated(experiment: Experiment) -> Estimate:
     size, (n_layers, n_dims) = experiment.model.size(), smaller(experiment).shape()
     weights_bytes, compressing = compressing_cost(experiment)
     n_voxels = [facts.n_voxels[subject] for subject in chosen]
-    folds = held_out(experiment, declared_rows(experiment.dataset))
-    n_trs, wide = sum(facts.n_trs[story] for story in facts.stories), sum(n_voxels)
-    n_rows = sum(len(fold.test) for fold in folds)
+    run_lengths = declared_rows(experiment.dataset)
+    folds = held_out(experiment, run_lengths)
+    n_trs, wide, n_rows = sum(facts.n_trs[story] for story in facts.stories), sum(n_voxels), sum(run_lengths)
+    n_test = sum(len(fold.test) for fold in folds)
     n_words = n_trs * facts.tr_s * WORDS_PER_S
     options = ridge_options(experiment.encoder)
     n_features = n_dims * len(experiment.align.delays)
@@ -114,13 +115,16 @@ def estimated(experiment: Experiment) -> Estimate:
     per_fold = price[form]
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
     responses = 4.0 * n_rows * wide
-    copies = 3 + bool(experiment.encoder.nuisance)  # training rows, predictions, held-out rows; nuisance removed
+    copies = (len(folds) > 1) + bool(
+        experiment.encoder.nuisance
+    )  # training rows, where test rows lie between; nuisance removed
+    being_read = 4.0 * max(facts.n_trs.values()) if facts.read_by_story else 12.0 * n_trs
     return Estimate(
         memory={
             "libraries": LIBRARIES,
             "responses of all subjects": responses,
-            "responses of one subject, being read": 12.0 * n_trs * max(n_voxels),
-            "training rows, predictions and held-out rows": copies * responses,
+            "responses of one subject, being read": being_read * max(n_voxels),
+            "training rows, predictions and held-out rows": copies * responses + 8.0 * n_test * wide,
             "scores of every layer": 16.0 * n_layers * wide,
             "model, or decompositions of one layer and fold": max(
                 size.n_bytes, weights_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
@@ -141,7 +145,7 @@ def estimated(experiment: Experiment) -> Estimate:
             * per_fold
             * (experiment.partition.n_shares + 1)
             * bool(experiment.partition.spaces),
-            "significance": 2.0 * experiment.scoring.permutations * n_rows * wide,
+            "significance": 2.0 * experiment.scoring.permutations * n_test * wide,
         },
     )
 

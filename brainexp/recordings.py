@@ -8,15 +8,16 @@ from functools import partial
 
 import numpy as np
 
+from brainexp.align.audit import Audit, audited, require_agreement
 from brainexp.align.baseline import autocorrelation, position, word_rate
 from brainexp.align.clock import require_words_inside
 from brainexp.align.downsample import DOWNSAMPLERS
 from brainexp.align.lexical import word_frequency, word_length
 from brainexp.align.trim import kept_rows
-from brainexp.containers import Clock, Design, FloatArray, Layers, Stimulus
+from brainexp.containers import Clock, Design, FloatArray, Layers, OnDisk, Responses, Stimulus
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Space
-from brainexp.interfaces import Dataset
+from brainexp.interfaces import Dataset, Remarking, Timed
 from brainexp.registry import did_you_mean
 from brainexp.settings import Align
 
@@ -39,8 +40,11 @@ class Recordings:
     ----------
     stimuli : tuple of Stimulus
         Every story.
-    responses : dict of str to array of shape (n_rows, n_voxels)
-        By subject, all runs trimmed and stacked; float32, each voxel's mean taken out.
+    values : array of shape (n_rows, n_voxels)
+        Responses of all subjects side by side, all runs trimmed and stacked; float32, each voxel's mean taken out. There is
+        no second copy: `brainexp.experiment.to_predict` takes it over.
+    columns : dict of str to slice
+        Whose columns are where.
     nuisance : dict of str to dict of str to tuple of arrays of shape (n_trs, n_regressors)
         By subject and name, run by run.
     clocks : tuple of Clock
@@ -49,14 +53,26 @@ class Recordings:
         What trimming leaves of each run.
     language : str
         Code of the stimuli's language.
+    audits : tuple of Audit
+        How well clocks agree, by story.
+    remarks : tuple of str
+        What the user should know.
     """
 
     stimuli: tuple[Stimulus, ...]
-    responses: Mapping[str, FloatArray]
+    values: FloatArray
+    columns: Mapping[str, slice]
     nuisance: Mapping[str, Mapping[str, tuple[FloatArray, ...]]]
     clocks: tuple[Clock, ...]
     rows: tuple[slice, ...]
     language: str
+    audits: tuple[Audit, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def responses(self) -> dict[str, FloatArray]:
+        """By subject, arrays of shape (n_rows, n_voxels); views of `values`."""
+        return {subject: self.values[:, own] for subject, own in self.columns.items()}
 
     def stacked(self, per_run: Sequence[FloatArray]) -> FloatArray:
         """Trim what is given run by run, arrays of shape (n_trs, ...), and stack it."""
@@ -78,43 +94,97 @@ class Recordings:
         return (*OF_WORDS, *OF_TIME, ALL_LOW_LEVEL, *first, *annotated)
 
 
-def recorded(source: Dataset) -> Recordings:
+def recorded(source: Dataset, tolerance_s: float = Align.clock_tolerance_s) -> Recordings:
     """Load stimuli and responses, one subject after the other, and refuse what does not fit together.
+
+    What is kept is written into one array, story by story, so that little more than it is in memory.
 
     Parameters
     ----------
     source : Dataset
         Where they are.
+    tolerance_s : float
+        By how much clocks may disagree.
 
     Raises
     ------
     DataError
-        If a word lies outside its recording, or subjects were recorded on different clocks.
+        If stories are in another order than their recordings, a word lies outside its recording, clocks disagree, subjects
+        were recorded on different clocks, or have other columns than the dataset declares.
     """
-    stimuli = source.stimuli()
+    stimuli, facts = source.stimuli(), source.facts()
     first, *_ = subjects = source.chosen_subjects()
+    edges = np.cumsum([0, *(facts.n_voxels[subject] for subject in subjects)])
+    columns = {one: slice(*edge) for one, *edge in zip(subjects, edges[:-1], edges[1:], strict=True)}
     clocks: tuple[Clock, ...] = ()
     rows: tuple[slice, ...] = ()
-    responses, nuisance = {}, {}
+    audits: tuple[Audit, ...] = ()
+    values: FloatArray = np.empty((0, 0))
+    nuisance = {}
     for subject in subjects:
         runs = source.responses(subject)
+        _require_stories(stimuli, runs, subject)
         own = tuple(run.clock for run in runs)
         if subject == first:
             clocks = own
             rows = tuple(kept_rows(clock, source.trim_start_s, source.trim_stop_s) for clock in clocks)
-            for stimulus, clock in zip(stimuli, clocks, strict=True):
-                require_words_inside(stimulus, clock, first)
+            audits = _audits(source, stimuli, clocks, first, tolerance_s)
+            values = np.empty((sum(kept.stop - kept.start for kept in rows), edges[-1]), np.float32)
         elif own != clocks:
             raise DataError(
                 f"subjects {first!r} and {subject!r} were recorded on different clocks. Analyse them in separate runs: "
                 f"dataset.subjects={subject}"
             )
-        stacked = np.concatenate([run.values[kept] for run, kept in zip(runs, rows, strict=True)])
-        # A constant changes no score, for intercepts are free; without it single precision suffices.
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite values become NaN, and their voxels unscorable
-            responses[subject] = (stacked - stacked.mean(axis=0, dtype=float)).astype(np.float32)
+        _fill(values[:, columns[subject]], runs, rows)
         nuisance[subject] = {name: tuple(run.nuisance[name] for run in runs) for name in runs[0].nuisance}
-    return Recordings(stimuli, responses, nuisance, clocks, rows, source.facts().language)
+    told = source.remarks() if isinstance(source, Remarking) else ()
+    remarks = (*told, *(remark for audit in audits for remark in audit.remarks()))
+    return Recordings(stimuli, values, columns, nuisance, clocks, rows, facts.language, audits, remarks)
+
+
+def _require_stories(stimuli: Sequence[Stimulus], runs: Sequence[Responses], subject: str) -> None:
+    told, recorded_ones = [one.story for one in stimuli], [run.story for run in runs]
+    if told != recorded_ones:
+        raise DataError(
+            f"subject {subject!r}: recordings are of {', '.join(recorded_ones)}, but stimuli are {', '.join(told)}. There "
+            "must be one recording per story, in the order of the stimuli."
+        )
+
+
+def _audits(
+    source: Dataset, stimuli: Sequence[Stimulus], clocks: Sequence[Clock], subject: str, tolerance_s: float
+) -> tuple[Audit, ...]:
+    timings = source.timings() if isinstance(source, Timed) else {}
+    audits = []
+    for one, clock in zip(stimuli, clocks, strict=True):
+        require_words_inside(one, clock, subject, tolerance_s)
+        audits.append(audited(one.story, one.onset_s, one.offset_s, clock, timings.get(one.story)))
+    require_agreement(audits, tolerance_s)
+    return tuple(audits)
+
+
+def _fill(into: FloatArray, runs: Sequence[Responses], rows: Sequence[slice]) -> None:
+    """Write the kept rows of all runs, and take each voxel's mean out: no score depends on it, for intercepts are free."""
+    n_columns = into.shape[1]
+    baseline: FloatArray | None = None
+    first = 0
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values become NaN, and their voxels unscorable
+        for run, kept in zip(runs, rows, strict=True):
+            if run.values.shape[1] != n_columns:
+                raise DataError(
+                    f"subject {run.subject!r}, story {run.story!r}: {run.values.shape[1]} columns, but {n_columns} are "
+                    "declared. The files are of another version, or of another subject."
+                )
+            own = into[first : first + kept.stop - kept.start]
+            first += len(own)
+            if isinstance(run.values, OnDisk) and own.flags.c_contiguous:
+                run.values.read(kept, own)
+            elif isinstance(run.values, OnDisk):
+                own[:] = run.values[kept]
+            else:  # a large baseline leaves single precision no digits: it goes before rounding
+                baseline = run.values[kept].mean(axis=0, dtype=float) if baseline is None else baseline
+                np.subtract(run.values[kept], baseline, out=own, casting="unsafe")
+        np.subtract(into, into.mean(axis=0, dtype=float), out=into, casting="unsafe")
 
 
 def layer_designs(
@@ -174,7 +244,7 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
         return _low_level(name, align, recordings)
     own = recordings.nuisance
     if name in next(iter(own.values())):
-        return [Design(name, tuple(own[subject][name]), recordings.rows, (0,)) for subject in recordings.responses]
+        return [Design(name, tuple(own[subject][name]), recordings.rows, (0,)) for subject in recordings.columns]
     annotations = list(recordings.stimuli[0].annotations) if name == ALL_ANNOTATIONS else [name]
     return _of_words(
         name,

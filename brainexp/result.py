@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from brainexp.align.audit import Audit
 from brainexp.containers import FloatArray, IntArray, Space
 from brainexp.evaluation import Evaluation, Target
 from brainexp.partition import Partition
@@ -118,7 +119,8 @@ class Result:
     remarks : tuple of str
         What the user should know.
     tables : mapping of str to DataFrame
-        Further tables by name: "comparisons" of the model with each baseline (see `brainexp.comparison`), "partition".
+        Further tables by name: "comparisons" of the model with each baseline (see `brainexp.comparison`), "partition",
+        "clocks" (what `brainexp.align.audit` found of each story).
     readouts : mapping of str to Readout
         Weights by subject, where they were asked for.
     layers : tuple of int
@@ -253,6 +255,14 @@ def alignment_metrics(scores: pd.DataFrame) -> dict[str, float]:
             metrics[f"{prefix}/ceiling"] = _mean(rows["ceiling"].to_numpy())
         metrics[f"{prefix}/r_se"] = _standard_error(rows["r"].to_numpy())
     return metrics
+
+
+def clock_table(audits: Sequence[Audit]) -> pd.DataFrame:
+    """What `brainexp.align.audit` found, a row per story; what headers and sidecars state in one column."""
+    import pandas as pd
+
+    stated = ("; ".join(f"{name}: {tr_s:g}" for name, tr_s in audit.stated_tr_s) for audit in audits)
+    return pd.DataFrame([asdict(audit) | {"stated_tr_s": told} for audit, told in zip(audits, stated, strict=True)])
 
 
 def variance_shares(parts: Partition, voxels: Voxels, legacy: bool) -> dict[str, FloatArray]:

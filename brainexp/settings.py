@@ -25,12 +25,18 @@ class Align:
         How features of words become features of TRs.
     delays : tuple of int, in TRs
         Finite impulse response: which earlier TRs a response may depend on.
+    clock_tolerance_s : float
+        By how many seconds words, TRs and the scanner's triggers may disagree before a run stops (see
+        `brainexp.align.audit`).
     """
 
     downsample: Literal["lanczos", "mean", "sum", "last"] = "lanczos"
     delays: tuple[int, ...] = (1, 2, 3, 4)
+    clock_tolerance_s: float = 0.5
 
     def __post_init__(self) -> None:
+        if not self.clock_tolerance_s > 0:
+            raise ConfigError(f"align: clock_tolerance_s must be positive, in seconds, got {self.clock_tolerance_s}")
         if not self.delays or min(self.delays) < 0 or len(set(self.delays)) < len(self.delays):
             raise ConfigError(f"align: delays must be distinct and not negative, in TRs, got {self.delays}")
 
@@ -46,17 +52,19 @@ class Split:
 
     Parameters
     ----------
-    by : {"auto", "run", "block"}
-        Whole runs, or a contiguous block of each run; auto takes runs where there are several.
+    by : {"auto", "declared", "run", "block"}
+        The dataset's declared test stories, whole runs, or a contiguous block of each run; auto takes test stories where
+        the dataset declares some, else runs where there are several.
     folds : int
-        Each is tested once, with penalty and layer chosen on the others.
+        Each is tested once, with penalty and layer chosen on the others; with declared test stories, how many inner folds
+        the training stories make.
     gap_trs : int or None
         TRs beside a held-out block that are not trained on; None for the reach of delays and filter.
     layer_choice : {"model", "subject", "voxel"}
         One layer for all subjects, one per subject or one per voxel, by r on training rows only.
     """
 
-    by: Literal["auto", "run", "block"] = "auto"
+    by: Literal["auto", "declared", "run", "block"] = "auto"
     folds: int = 5
     gap_trs: int | None = None
     layer_choice: Literal["model", "subject", "voxel"] = "model"

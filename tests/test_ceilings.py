@@ -8,6 +8,7 @@ import pytest
 
 from brainexp import experiment as module
 from brainexp.ceilings import ceiling_objection
+from brainexp.containers import Space
 from brainexp.dataset.passage import Passage
 from brainexp.dataset.regions import REGIONS
 from brainexp.dataset.synthetic import Synthetic
@@ -267,6 +268,16 @@ def test_subjects_with_columns_of_their_own_are_refused_between_subjects(experim
         match="same columns in all subjects, but those of 'p1' and 'p2' differ. Give ceiling.method=cross_subj",
     ):
         known(experiment, Native(n_subjects=2), method="inter_subject", bootstraps=0)
+
+
+def test_columns_whose_places_nobody_knows_are_not_the_same_between_subjects(experiment):
+    @dataclass(frozen=True)
+    class Unplaced(Passage):
+        def space(self, subject):
+            return Space(kind="unplaced", n_voxels=super().space(subject).n_voxels, rois={})
+
+    with pytest.raises(ConfigError, match="same columns in all subjects, but those of 'p1' and 'p2' differ"):
+        known(experiment, Unplaced(n_subjects=2), method="inter_subject", bootstraps=0)
 
 
 def test_a_run_carries_the_uncertainty_into_the_normalised_score(composed, small_run):

@@ -6,11 +6,13 @@ from scipy.stats import pearsonr
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
 
-from brainexp.align.fold import folds_of_blocks
+from brainexp.align.fold import fold_of_stories, folds_of_blocks
 from brainexp.encoder.banded_ridge import BandedRidge
+from brainexp.encoder.huth_bootstrap import HuthBootstrap
+from brainexp.encoder.litcoder import Litcoder
 from brainexp.encoder.ridge import Ridge
 from brainexp.encoder.stacked import Stacked
-from brainexp.evaluation import Evaluation, Target, evaluated, fit, scorable_voxels
+from brainexp.evaluation import Evaluation, Target, evaluated, fit, moved_up, rows_of, scorable_voxels
 from tests.problems import space
 
 ENCODER = Ridge(alphas=(1.0, 10.0, 100.0, 1000.0))
@@ -403,3 +405,58 @@ def test_voxels_with_nan_or_constant_in_a_held_out_block_cannot_be_scored():
     scorable = scorable_voxels(values, FOLDS)
 
     assert scorable.tolist() == [True, False, False, False, False, True]
+
+
+def test_rows_that_follow_each_other_are_not_copied():
+    values = np.arange(24.0).reshape(8, 3)
+
+    for rows in ([2, 3, 4], [0], list(range(8))):
+        found = rows_of(values, np.array(rows))
+        np.testing.assert_array_equal(found, values[rows])
+        assert np.shares_memory(found, values)
+    for rows in ([2, 4], [3, 2], [1, 1], []):
+        found = rows_of(values, np.array(rows, int))
+        np.testing.assert_array_equal(found, values[np.array(rows, int)])
+        assert not np.shares_memory(found, values)
+
+
+@pytest.mark.parametrize("kept", [[1, 1, 1, 1, 1], [0, 0, 1, 0, 1], [1, 0, 0, 0, 0], [0, 1, 1, 1, 1], [0, 0, 0, 0, 0]])
+def test_columns_move_up_in_their_own_memory(kept):
+    values = np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)
+    expected = values[:, np.array(kept, bool)].copy()
+
+    found = moved_up(values, np.array(kept, bool))
+
+    np.testing.assert_array_equal(found, expected)
+    assert found.flags.c_contiguous
+    assert np.shares_memory(found, values) or not any(kept)
+
+
+def test_voxels_are_judged_alike_in_pieces_and_at_once(monkeypatch):
+    values = np.random.default_rng(0).standard_normal((N_ROWS, 11))
+    values[3, 4], values[:, 7], values[FOLDS[1].test, 9] = np.nan, 1.0, 2.0
+
+    at_once = scorable_voxels(values, FOLDS)
+    monkeypatch.setattr("brainexp.evaluation.VOXELS_AT_ONCE", 2)
+
+    assert np.flatnonzero(~at_once).tolist() == [4, 7, 9]
+    np.testing.assert_array_equal(scorable_voxels(values, FOLDS), at_once)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [ENCODER, BandedRidge(), Stacked(), HuthBootstrap(chunklen=5), Litcoder(chunk_length=5)],
+    ids=lambda one: type(one).__name__,
+)
+def test_encoders_leave_responses_as_they_are_and_find_the_same_in_a_view(encoder):
+    """With declared test stories training rows are a view of all rows, which must neither change nor show held-out ones."""
+    folds = fold_of_stories((30, 30, 30), test=[2], n_inner=2)
+    values = responses_of([0, 1, None]).astype(np.float32)
+    kept = values.copy()
+    spaces = [lambda given=given: space(given) for given in layers()[:1]]
+
+    found = evaluated(encoder, spaces, Target(values, np.zeros(3, int), np.ones(3, bool)), folds, "model", "layers")
+    fitted = encoder.fit([space(layers()[0])], values[folds[0].train], np.zeros(3, int), folds[0])
+
+    np.testing.assert_array_equal(values, kept)
+    np.testing.assert_array_equal(found.predicted[0], fitted.predicted)

@@ -13,7 +13,7 @@ import pytest
 from brainexp.containers import Clock, Facts, Responses, Space, Stimulus
 from brainexp.dataset.passage import Passage
 from brainexp.errors import ConfigError, DataError
-from brainexp.experiment import Experiment, run
+from brainexp.experiment import Experiment, held_out, run
 from brainexp.features import peak_gpu_memory_bytes
 from brainexp.settings import Align, Split
 from tests.problems import explicit
@@ -518,3 +518,61 @@ def test_a_surface_dataset_goes_the_same_way(experiment):
     assert list(dict.fromkeys(result.scores.roi)) == ["left", "all"]
     assert np.isnan(result.metrics["alignment/r_norm"])
     assert abs(result.metrics["alignment/r"]) < 0.2
+
+
+@dataclass(frozen=True)
+class Declared(Changed):
+    """The passage with two test stories, the second and the last."""
+
+    def facts(self):
+        facts = super().facts()
+        return dataclasses.replace(facts, test_stories=(facts.stories[1], facts.stories[-1]))
+
+
+def as_recorded(values, at):
+    return values
+
+
+def declared(experiment, change=as_recorded, **options):
+    own = {field.name: getattr(experiment.dataset, field.name) for field in dataclasses.fields(experiment.dataset)}
+    return dataclasses.replace(experiment, dataset=Declared(**own, change=change), **options)
+
+
+@pytest.mark.parametrize(("by", "n_folds"), [("auto", 1), ("declared", 1), ("run", 3)])
+def test_declared_test_stories_are_taken_unless_another_split_is_asked_for(experiment, by, n_folds):
+    split = dataclasses.replace(experiment.split, by=by)
+
+    folds = held_out(declared(experiment, split=split), [10] * 8)
+
+    assert len(folds) == n_folds
+    if n_folds == 1:
+        assert folds[0].test.tolist() == [*range(10, 20), *range(70, 80)]
+
+
+def test_a_split_by_test_stories_of_a_dataset_without_is_refused(experiment):
+    split = dataclasses.replace(experiment.split, by="declared")
+
+    with pytest.raises(
+        ConfigError, match="split.by=declared, but dataset 'passage' declares no test stories among those"
+    ):
+        held_out(dataclasses.replace(experiment, split=split), [10] * 8)
+
+
+def test_test_stories_are_predicted_and_nothing_is_learned_from_them(experiment):
+    """What is planted is found in them; other responses to them change no layer, penalty or validation score."""
+
+    def noise_in_test_stories(values, at):
+        return np.random.default_rng(at).standard_normal(values.shape) if at in {1, 7} else values
+
+    scoring = dataclasses.replace(experiment.scoring, permutations=400)
+    one, other = (run(declared(experiment, change, scoring=scoring)) for change in (as_recorded, noise_in_test_stories))
+
+    assert one.metrics["alignment/LPTL/r"] > 0.2
+    assert abs(other.metrics["alignment/LPTL/r"]) < 0.15
+    for name in ("layer", "penalty"):
+        np.testing.assert_array_equal(one.per_voxel[name], other.per_voxel[name])
+    np.testing.assert_allclose(one.curves["layer/validation_r"], other.curves["layer/validation_r"], atol=1e-6)
+    assert one.per_voxel["layer"].shape[1] == 1
+    assert np.mean(one.per_voxel["p"] < 0.05) > 0.3
+    # voxels of noise, one test fold: p is neither too small nor, as with a null for folds predicted from each other, too large
+    assert 0.025 < np.mean(other.per_voxel["p"] < 0.05) < 0.085

@@ -111,3 +111,26 @@ def test_the_estimate_of_memory_is_near_what_a_run_takes(composed, tmp_path, vox
     taken = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]["memory/peak_bytes"]
 
     assert 0.5 < reckoned / taken < 2.5
+
+
+def test_responses_that_stay_on_disk_need_memory_once(composed):
+    """Of a real subject of 84 stories, about 10 GB: they are in memory once, and a declared test story is no copy of all."""
+    from brainexp.dataset.lebel2023 import Lebel2023
+
+    class OnShelf(Lebel2023):
+        def chosen_subjects(self):
+            return ("UTS03",)
+
+    shelf = OnShelf(subjects="UTS03")
+    experiment = dataclasses.replace(
+        Experiment.from_config(composed("baselines=[]", "partition.spaces=[]")), dataset=shelf
+    )
+    memory = estimated(experiment).memory
+
+    n_rows = sum(n_trs - 15 for n_trs in shelf.facts().n_trs.values())
+    once = 4 * n_rows * 95_556
+    assert memory["responses of all subjects"] == once
+    assert memory["responses of one subject, being read"] < 0.03 * once
+    assert memory["training rows, predictions and held-out rows"] < 0.03 * once
+    by_run = dataclasses.replace(experiment, split=dataclasses.replace(experiment.split, by="run"))
+    assert estimated(by_run).memory["training rows, predictions and held-out rows"] == 3 * once

@@ -7,7 +7,7 @@ import pytest
 
 from brainexp.align.downsample import lanczos, total
 from brainexp.align.lexical import word_frequency, word_length
-from brainexp.containers import Clock, Facts, Responses, Stimulus
+from brainexp.containers import Clock, Facts, OnDisk, Responses, Stimulus, Timing
 from brainexp.errors import ConfigError, DataError
 from brainexp.recordings import ALL_LOW_LEVEL, OF_TIME, OF_WORDS, feature_space, layer_designs, recorded
 from brainexp.settings import Align
@@ -226,3 +226,81 @@ def test_without_annotations_none_are_offered():
     assert "annotations" not in found.spaces()
     with pytest.raises(ConfigError, match="unknown feature space 'annotations'"):
         feature_space("annotations", ALIGN, found)
+
+
+class Stored(Lab):
+    """The same, read when asked for."""
+
+    def response(self, subject, number):
+        one = super().response(subject, number)
+
+        def read(rows, into):
+            assert into.flags.c_contiguous
+            into[:] = one.values[rows]
+
+        return replace(one, values=OnDisk(one.values.shape, read))
+
+
+def test_responses_on_disk_are_those_in_memory():
+    np.testing.assert_allclose(recorded(Stored()).values, recorded(Lab()).values, atol=1e-6)
+
+
+def test_all_subjects_lie_in_one_array(recordings):
+    assert recordings.values.shape == (21, sum(N_VOXELS.values()))
+    for found in recordings.responses.values():
+        assert np.shares_memory(found, recordings.values)
+
+
+def test_other_columns_than_declared_are_refused():
+    class Wide(Lab):
+        def response(self, subject, number):
+            one = super().response(subject, number)
+            return replace(one, values=np.hstack([one.values, one.values]))
+
+    with pytest.raises(DataError, match="subject 'ada', story 'story 0': 6 columns, but 3 are declared"):
+        recorded(Wide())
+
+
+def test_recordings_in_another_order_than_stimuli_are_refused():
+    class Turned(Lab):
+        def responses(self, subject):
+            return super().responses(subject)[::-1]
+
+    with pytest.raises(
+        DataError, match="subject 'ada': recordings are of story 2, story 1, story 0, but stimuli are story 0,"
+    ):
+        recorded(Turned())
+
+
+class Noted(Lab):
+    """With triggers of one story, and something to say."""
+
+    late_s: float = 0.0
+
+    def timings(self):
+        clock = CLOCKS[1]
+        return {"story 1": Timing(trigger_s=clock.start_s + self.late_s + clock.tr_s * np.arange(clock.n_trs))}
+
+    def remarks(self):
+        return ("bob is tired.",)
+
+
+def test_clocks_are_audited_and_remarks_handed_on():
+    recordings = recorded(Noted())
+
+    assert [audit.n_triggers for audit in recordings.audits] == [0, 10, 0]
+    assert recordings.remarks == ("bob is tired.",)
+
+    class Late(Noted):
+        late_s = 0.7
+
+    with pytest.raises(
+        DataError, match=r"clock_tolerance_s=0.5 s. story 'story 1': triggers lie up to 0.70 s beside the clock"
+    ):
+        recorded(Late())
+    assert recorded(Late(), tolerance_s=1.0).audits[1].off_s == pytest.approx(0.7)
+
+
+def test_a_tolerance_must_be_positive():
+    with pytest.raises(ConfigError, match="clock_tolerance_s must be positive, in seconds, got 0"):
+        Align(clock_tolerance_s=0.0)

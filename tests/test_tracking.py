@@ -54,8 +54,8 @@ def test_figures_and_maps_are_recorded(config, client, tmp_path):
 
     run_id = only_run(client).info.run_id
     assert {item.path for item in client.list_artifacts(run_id, "figures")} == {
-        "figures/brain.html", "figures/brain.png", "figures/layer_curve.png", "figures/partition.png",
-        "figures/roi_bars.png",
+        "figures/brain.html", "figures/brain.png", "figures/clocks.png", "figures/layer_curve.png",
+        "figures/partition.png", "figures/roi_bars.png",
     }  # fmt: skip
     assert "maps/mean_r.nii.gz" in {item.path for item in client.list_artifacts(run_id, "maps")}
 

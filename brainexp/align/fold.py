@@ -11,6 +11,8 @@ from brainexp.errors import ConfigError
 
 #: One test fold, one validation fold, one to train on.
 MIN_FOLDS = 3
+#: Beside declared test stories: one validation fold, one to train on.
+MIN_INNER_FOLDS = 2
 #: Fewer rows have no correlation worth the name.
 MIN_ROWS = 3
 
@@ -45,6 +47,40 @@ def folds_of_runs(run_lengths: Sequence[int], n_folds: int) -> tuple[Fold, ...]:
     fold_of_run = np.arange(n_runs) * n_folds // n_runs
     run = np.repeat(np.arange(n_runs), run_lengths)
     return _folds(fold_of_run[run], run, gap_trs=0)
+
+
+def fold_of_stories(run_lengths: Sequence[int], test: Sequence[int], n_inner: int) -> tuple[Fold, ...]:
+    """Hold out the runs that are named and train on all others: one fold.
+
+    Parameters
+    ----------
+    run_lengths : sequence of int
+        Rows of each run, in the order in which they are stacked.
+    test : sequence of int
+        Positions of the runs to test on.
+    n_inner : int
+        Inner folds; neighbouring training runs share one where there are more of them.
+
+    Returns
+    -------
+    tuple of one Fold
+        Inner folds hold out whole training runs.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer training runs than inner folds, or fewer than two inner folds.
+    """
+    train = [run for run in range(len(run_lengths)) if run not in test]
+    if not MIN_INNER_FOLDS <= n_inner <= len(train):
+        raise ConfigError(
+            f"split.folds={n_inner}, but there are {len(train)} training stories beside the {len(test)} declared test "
+            f"stories. Each inner fold needs one, and at least {MIN_INNER_FOLDS} are needed to choose penalty and layer. "
+            "Give other split.folds, more stories, or split.by=run or block."
+        )
+    fold_of_run = {run: at * n_inner // len(train) for at, run in enumerate(train)}
+    fold_of_row = np.repeat([fold_of_run.get(run, n_inner) for run in range(len(run_lengths))], run_lengths)
+    return _folds(fold_of_row, np.repeat(np.arange(len(run_lengths)), run_lengths), gap_trs=0)[n_inner:]
 
 
 def folds_of_blocks(run_lengths: Sequence[int], n_folds: int, gap_trs: int) -> tuple[Fold, ...]:

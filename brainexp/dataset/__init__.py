@@ -1,5 +1,18 @@
-"""Stimuli and brain responses: one module per dataset."""
+"""Stimuli and brain responses: one module per dataset.
 
-from brainexp.dataset import alice, passage, synthetic
+A dataset is a frozen dataclass that serves `brainexp.interfaces.Dataset`. One that is read from files (see `deniz2019`):
 
-__all__ = ["alice", "passage", "synthetic"]
+1. Constants say what a correct copy holds, and ``facts()`` returns them: subjects, TRs by story, voxels by subject, trims,
+   the test stories. ``HOW_TO_GET`` is the last sentence of every error. Trims are options, in seconds.
+2. `textfile` and `binaryfile` read files or say what is wrong with them: ``require_folder``, ``text_of``, ``json_of``,
+   ``list_of``, ``words_of_textgrid``, ``hdf5``, ``npy``, ``nifti``, ``gifti``.
+3. ``responses(subject)`` returns one `Responses` per story, in the order of ``stimuli()``, large ones with `stored_rows`,
+   which reads nothing yet; ``require_shape`` holds it against what is declared, and tells swapped stories.
+4. What is known of triggers, headers and sidecars goes into ``timings()`` (`interfaces.Timed`); single repeats into
+   ``repeats(subject)`` (`interfaces.Repeated`); what the user should know into ``remarks()`` (`interfaces.Remarking`).
+5. ``subjects.present`` resolves ``subjects: all`` to those on disk. A replica in tests/dataset/replicas.py runs it whole.
+"""
+
+from brainexp.dataset import alice, deniz2019, lebel2023, passage, synthetic
+
+__all__ = ["alice", "deniz2019", "lebel2023", "passage", "synthetic"]

@@ -119,6 +119,7 @@ class Passage:
             licence="public domain",
             doi="",
             citation="Fables after Aesop with a simulated cortex, part of brainexp.",
+            trim_s=(type(self).trim_start_s, type(self).trim_stop_s),
         )
 
     def chosen_subjects(self) -> tuple[str, ...]:

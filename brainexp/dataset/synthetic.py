@@ -119,6 +119,7 @@ class Synthetic:
             licence="BSD-3-Clause",
             doi="",
             citation="Stories from a grammar with a simulated cortex, part of brainexp.",
+            trim_s=(type(self).trim_start_s, type(self).trim_stop_s),
         )
 
     def chosen_subjects(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def write_maps(result: Result, maps: Path, figures: Path) -> None:
     result : Result
         What was found.
     maps : Path
-        Folder for NIfTI or GIfTI files; a space of ROIs has none.
+        Folder for NIfTI or GIfTI files; a space of ROIs has none, and columns whose places nobody knows have no map at all.
     figures : Path
         Folder for ``brain.png`` and ``brain.html``, of the mean or of the first subject.
     """
@@ -35,6 +35,8 @@ def write_maps(result: Result, maps: Path, figures: Path) -> None:
     by_subject = {subject: r[voxels.owner == number] for number, subject in enumerate(voxels.subjects)}
     first, *others = voxels.subjects
     space = voxels.spaces[first]
+    if space.kind == "unplaced":
+        return
     shared = all(alike(space, voxels.spaces[other]) for other in others)
     if space.kind != "rois":
         maps.mkdir(parents=True)

@@ -20,13 +20,45 @@ DOTS_PER_INCH = 150
 
 
 def write_figures(result: Result, folder: Path) -> None:
-    """Draw ``layer_curve.png``, ``roi_bars.png`` and, where variance was divided, ``partition.png`` into a folder."""
+    """Draw ``layer_curve.png``, ``roi_bars.png``, ``clocks.png`` and, where variance was divided, ``partition.png``."""
     folder.mkdir(parents=True)
     drawn = {"layer_curve": layer_curve(result.scores), "roi_bars": roi_bars(result.scores)}
     if "partition" in result.tables:
         drawn["partition"] = variance_bars(result.tables["partition"])
+    if "clocks" in result.tables:
+        drawn["clocks"] = clock_figure(result.tables["clocks"])
     for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH)
+
+
+def clock_figure(clocks: pd.DataFrame) -> Figure:
+    """Draw when each story was recorded and told, and how far its triggers lie from the clock.
+
+    Parameters
+    ----------
+    clocks : DataFrame
+        A row per story, as in `brainexp.result.Result.tables`.
+
+    Returns
+    -------
+    Figure
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 1.6 + 0.22 * len(clocks)), layout="constrained")
+    spans, off = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    at = np.arange(len(clocks))
+    told = clocks["last_word_s"] - clocks["first_word_s"]
+    spans.barh(at, clocks["end_s"] - clocks["start_s"], 0.8, clocks["start_s"], color="0.85", label="recording")
+    spans.barh(at, told, 0.35, clocks["first_word_s"], color="C0", label="first to last word")
+    spans.set_yticks(at, clocks["story"], fontsize=7)
+    spans.invert_yaxis()
+    spans.set_xlabel("seconds on the stimulus' clock")
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
+    measured = clocks["n_triggers"] > 0
+    off.barh(at[measured], clocks["off_s"][measured], 0.6, color="C3")
+    off.set_xlabel("farthest trigger, s" if measured.any() else "no triggers known")
+    return figure
 
 
 def variance_bars(partition: pd.DataFrame) -> Figure:

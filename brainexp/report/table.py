@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: More baselines do not fit a terminal; all are in scores.parquet.
 MAX_BASELINES = 4
+#: Likewise of stories; all are in clocks.parquet.
+MAX_STORIES = 12
 
 
 def summary_table(result: Result, title: str) -> Table:
@@ -72,6 +74,44 @@ def partition_table(partition: pd.DataFrame) -> Table:
     for roi, row in means.iterrows():
         style = "bold" if roi == ALL_VOXELS else None
         table.add_row("all voxels" if roi == ALL_VOXELS else str(roi), *(_shown(value) for value in row), style=style)
+    return table
+
+
+def clocks_table(clocks: pd.DataFrame) -> Table:
+    """Put what was found of the clock of each story in a row, in the order of the runs; triggers that were put in after a +.
+
+    Parameters
+    ----------
+    clocks : DataFrame
+        A row per story, with the columns of `brainexp.align.audit.Audit`. Of many stories, those that are farthest off are
+        shown; all are in clocks.parquet.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.table import Table
+
+    off = clocks[["outside_s", "overlap_s", "off_s"]].max(axis=1).sort_values(ascending=False, kind="stable")
+    shown = clocks.loc[sorted(off.index[:MAX_STORIES])]
+    hidden = len(clocks) - len(shown)
+    table = Table(title="words and TRs" + (f" ({hidden} stories that are less off are not shown)" if hidden else ""))
+    table.add_column("story", overflow="fold", min_width=16)
+    for column in ("words", "told, s", "TRs", "scanned, s", "outside", "overlap", "triggers", "TR, s", "off, s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for _, row in shown.iterrows():
+        put_in = f" + {row.n_missing}" if row.n_missing else ""
+        of_triggers = (f"{row.n_triggers - row.n_missing}{put_in}", f"{row.measured_tr_s:.4f}", f"{row.off_s:.3f}")
+        table.add_row(
+            str(row.story),
+            f"{row.n_words:,}",
+            f"{row.first_word_s:.0f} – {row.last_word_s:.0f}",
+            str(row.n_trs),
+            f"{row.start_s:.0f} – {row.end_s:.0f}",
+            str(row.n_outside) if row.n_outside else "–",
+            f"{row.overlap_s:.2f}" if row.n_overlaps else "–",
+            *(of_triggers if row.n_triggers else ("–", f"{row.tr_s:g}", "–")),
+        )
     return table
 
 

@@ -55,3 +55,18 @@ def test_a_word_whose_middle_is_inside_may_begin_before_the_recording():
     told = Stimulus(story="tale", units=("well",), onset_s=np.array([3.5]), offset_s=np.array([5.5]))
 
     assert require_words_inside(told, CLOCK, "s1") is None
+
+
+def test_words_may_lie_a_stated_tolerance_outside():
+    told = story(3.6, 24.3)
+
+    assert require_words_inside(told, CLOCK, "s1", tolerance_s=0.5) is None
+    with pytest.raises(DataError, match="2 of 2 words lie outside"):
+        require_words_inside(told, CLOCK, "s1", tolerance_s=0.2)
+
+
+def test_milliseconds_are_recognised():
+    with pytest.raises(DataError, match=r"Times look like milliseconds: give seconds\."):
+        require_words_inside(story(4500.0, 6000.0, 12300.0), CLOCK, "s1")
+    with pytest.raises(DataError, match=r"or their clocks differ\.$"):
+        require_words_inside(story(100.0, 200.0, 300000.0), CLOCK, "s1")

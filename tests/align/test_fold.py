@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from brainexp.align.fold import folds_of_blocks, folds_of_runs
+from brainexp.align.fold import fold_of_stories, folds_of_blocks, folds_of_runs
 from brainexp.errors import ConfigError
 
 #: Run lengths, folds, gap: even and uneven runs, single and several, no gap and gaps near half a block.
@@ -199,3 +199,35 @@ def test_blocks_not_longer_than_the_gap_are_refused(gap_trs):
         r"Lower split\.folds\.",
     ):
         folds_of_blocks((100, 41), n_folds=5, gap_trs=gap_trs)
+
+
+def test_declared_test_runs_are_tested_and_all_others_trained_on():
+    run = run_of_row([5, 9, 4, 8, 6])
+
+    (fold,) = fold_of_stories([5, 9, 4, 8, 6], test=[1, 4], n_inner=3)
+
+    assert set(run[fold.test]) == {1, 4}
+    assert set(run[fold.train]) == {0, 2, 3}
+    assert sorted([*fold.train, *fold.test]) == list(range(32))
+    held = [set(run[fold.train][rows]) for _, rows in fold.inner]
+    assert held == [{0}, {2}, {3}]
+    for fit, rows in fold.inner:
+        assert sorted([*fit, *rows]) == list(range(len(fold.train)))
+
+
+def test_ten_training_stories_make_five_inner_folds_of_two():
+    run = run_of_row([7] * 11)
+
+    (fold,) = fold_of_stories([7] * 11, test=[10], n_inner=5)
+
+    assert [sorted(set(run[fold.train][rows].tolist())) for _, rows in fold.inner] == [
+        [0, 1], [2, 3], [4, 5], [6, 7], [8, 9],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("n_runs", "n_inner"), [(3, 3), (2, 2), (5, 1)])
+def test_too_few_training_stories_are_refused(n_runs, n_inner):
+    with pytest.raises(
+        ConfigError, match=rf"split.folds={n_inner}, but there are {n_runs - 1} training stories beside the 1"
+    ):
+        fold_of_stories([10] * n_runs, test=[0], n_inner=n_inner)

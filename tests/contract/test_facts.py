@@ -1,33 +1,106 @@
-"""Datasets hold what they declare."""
+"""Datasets hold what they declare, whoever wrote them; a failure shows both side by side."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
+from brainexp.align.trim import kept_rows
 from brainexp.dataset.alice import Alice
 from brainexp.dataset.passage import Passage
 from brainexp.dataset.synthetic import Synthetic
 from brainexp.dataset.textfile import NON_SPEECH
+from brainexp.registry import DATASETS
+from tests.dataset.replicas import REPLICAS, declare
+
+MADE = {"passage": Passage, "synthetic": Synthetic}
+ON_REAL_DATA = ("alice",)
 
 
-@pytest.fixture(params=["passage", "synthetic", pytest.param("alice", marks=pytest.mark.data)])
-def dataset(request, alice_root):
-    made = {"passage": Passage, "synthetic": Synthetic, "alice": lambda: Alice(root=str(alice_root))}
-    return made[request.param]()
+@pytest.fixture(params=[*MADE, *(pytest.param(name, marks=pytest.mark.data) for name in ON_REAL_DATA), *REPLICAS])
+def dataset(request, alice_root, tmp_path, monkeypatch):
+    if request.param in MADE:
+        return MADE[request.param]()
+    if request.param in ON_REAL_DATA:
+        return Alice(root=str(alice_root))
+    declare(request.param, monkeypatch)
+    return DATASETS.build({"name": request.param, "root": str(REPLICAS[request.param][0](tmp_path / "replica"))})
+
+
+def declared_facts(dataset):
+    facts = dataset.facts()
+    return {
+        "subjects": facts.subjects,
+        "stories": facts.stories,
+        **{f"TRs of {story}": facts.n_trs[story] for story in facts.stories},
+        **{f"voxels of {subject}": facts.n_voxels[subject] for subject in facts.subjects},
+        "seconds per TR": facts.tr_s,
+        "trimming, s": facts.trim_s,
+        "test stories": facts.test_stories,
+        "responses stay on disk": facts.read_by_story,
+    }
+
+
+def found_facts(dataset):
+    by_subject = {subject: dataset.responses(subject) for subject in dataset.chosen_subjects()}
+    runs = [run for own in by_subject.values() for run in own]
+    trs = {story: {len(run.values) for run in runs if run.story == story} for story in dataset.facts().stories}
+    stories = tuple(stimulus.story for stimulus in dataset.stimuli())
+    return {
+        "subjects": tuple(by_subject),
+        "stories": stories,
+        **{f"TRs of {story}": _only(lengths) for story, lengths in trs.items()},
+        **{f"voxels of {who}": _only({run.values.shape[1] for run in own}) for who, own in by_subject.items()},
+        "seconds per TR": _only({run.clock.tr_s for run in runs}),
+        "trimming, s": (dataset.trim_start_s, dataset.trim_stop_s),
+        "test stories": tuple(story for story in stories if story in dataset.facts().test_stories),
+        "responses stay on disk": not any(isinstance(run.values, np.ndarray) for run in runs),
+    }
+
+
+def _only(values):
+    return next(iter(values)) if len(values) == 1 else sorted(values)
+
+
+def side_by_side(declared, found):
+    """What differs, a line each, both sides in columns; empty where nothing does."""
+    names = [name for name in {**declared, **found} if declared.get(name) != found.get(name)]
+    rows = [("", "declared", "found"), *((name, str(declared.get(name)), str(found.get(name))) for name in names)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) if names else ""
 
 
 def test_declared_facts_are_those_of_the_data(dataset):
-    declared = dataset.facts()
-    stimuli = dataset.stimuli()
-    found_trs, found_voxels = {}, {}
-    for subject in declared.subjects:
-        runs = dataset.responses(subject)
-        found_trs[subject] = {run.story: len(run.values) for run in runs}
-        found_voxels[subject] = {run.values.shape[1] for run in runs}
+    differences = side_by_side(declared_facts(dataset), found_facts(dataset))
 
-    assert dataset.chosen_subjects() == declared.subjects
-    assert tuple(stimulus.story for stimulus in stimuli) == declared.stories
-    assert found_trs == dict.fromkeys(declared.subjects, dict(declared.n_trs))
-    assert found_voxels == {subject: {n} for subject, n in declared.n_voxels.items()}
-    assert declared.licence
+    assert not differences, f"\n{differences}"
+    assert dataset.facts().licence
+    assert dataset.facts().citation
+
+
+def test_every_dataset_is_tested():
+    """A new one needs a simulation, real data or a replica."""
+    assert sorted([*MADE, *ON_REAL_DATA, *REPLICAS]) == sorted(
+        name for name in DATASETS.names() if DATASETS.member(name).__module__.startswith("brainexp.")
+    )
+
+
+def test_a_difference_is_shown_side_by_side():
+    class Shorter(Passage):
+        def responses(self, subject):
+            first, *others = super().responses(subject)
+            clock = dataclasses.replace(first.clock, n_trs=first.clock.n_trs - 1)
+            return (dataclasses.replace(first, values=first.values[:-1], clock=clock), *others)
+
+    one = Shorter(n_subjects=1)
+    story, n_trs = next(iter(one.facts().n_trs.items()))
+    name = f"TRs of {story}"
+
+    assert side_by_side(declared_facts(one), found_facts(one)).splitlines() == [
+        f"{'':{len(name)}}  declared  found",
+        f"{name}  {n_trs:<8}  {n_trs - 1}",
+    ]
 
 
 def test_space_and_ceiling_have_a_place_for_every_column(dataset):
@@ -39,8 +112,16 @@ def test_space_and_ceiling_have_a_place_for_every_column(dataset):
 def test_words_lie_inside_every_recording(dataset):
     for subject in dataset.facts().subjects[:2]:
         for stimulus, run in zip(dataset.stimuli(), dataset.responses(subject), strict=True):
+            assert stimulus.story == run.story
             assert stimulus.midpoint_s.min() >= run.clock.start_s
             assert stimulus.midpoint_s.max() <= run.clock.end_s
+
+
+def test_kept_rows_are_numbers(dataset):
+    """What a release cut off is NaN, and lies in what is trimmed."""
+    for run in dataset.responses(dataset.facts().subjects[0]):
+        kept = kept_rows(run.clock, dataset.trim_start_s, dataset.trim_stop_s)
+        assert np.isfinite(run.values[kept]).all()
 
 
 def test_no_mark_of_silence_or_breath_counts_as_a_word(dataset):

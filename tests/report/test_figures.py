@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainexp.report.figures import layer_curve, roi_bars
-from brainexp.result import SCORE_COLUMNS
+from brainexp.align.audit import audited
+from brainexp.containers import Clock, Timing
+from brainexp.report.figures import clock_figure, layer_curve, roi_bars
+from brainexp.result import SCORE_COLUMNS, clock_table
 
 
 @pytest.fixture
@@ -44,3 +46,19 @@ def test_a_single_subject_is_drawn_without_error_bars(scores):
     figure = roi_bars(scores[scores.subject == "a"])
 
     assert len(figure.axes) == 1
+
+
+def test_clocks_show_recordings_words_and_how_far_triggers_are():
+    words, clock = np.array([1.0, 2.0, 170.0]), Clock(-10.0, 2.0, 100)
+    known = Timing(trigger_s=-9.8 + 2.0 * np.arange(100))
+    audits = [audited("a", words, words + 0.5, clock), audited("b", words, words + 0.5, clock, known)]
+
+    spans, off = clock_figure(clock_table(audits)).axes
+
+    recording, told = spans.containers
+    assert [(bar.get_x(), bar.get_width()) for bar in recording] == [(-10.0, 200.0)] * 2
+    assert [(bar.get_x(), bar.get_width()) for bar in told] == [(1.0, 169.5)] * 2
+    (bar,) = off.containers[0]
+    assert bar.get_width() == pytest.approx(0.2)
+    assert off.get_xlabel() == "farthest trigger, s"
+    assert clock_figure(clock_table(audits[:1])).axes[1].get_xlabel() == "no triggers known"

@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from brainexp.align.audit import audited
 from brainexp.comparison import adjusted_table
+from brainexp.containers import Clock, Timing
 from brainexp.experiment import Experiment, run
-from brainexp.report.table import comparison_table, roi_counts, summary_table
+from brainexp.report.table import clocks_table, comparison_table, roi_counts, summary_table
+from brainexp.result import clock_table
 from brainexp.settings import Scoring
 
 
@@ -78,3 +81,27 @@ def test_layers_and_references_are_named_where_there_are_several(comparisons):
 def test_there_is_no_table_where_nothing_was_tested(comparisons):
     assert comparison_table(comparisons.assign(p_t=np.nan), "x") is None
     assert comparison_table(adjusted_table([], Scoring()), "x") is None
+
+
+def clocks(n_stories):
+    clock = Clock(-10.0, 2.0, 100)
+    known = [Timing(trigger_s=-10.0 + at / 10 + 2.0 * np.arange(100), missing=(3,)) for at in range(n_stories)]
+    words = np.array([0.5, 1.0, 180.0])
+    return clock_table([audited(f"s{at}", words, words + 0.6, clock, timing) for at, timing in enumerate(known)])
+
+
+def test_clocks_show_words_and_triggers_of_each_story():
+    text = shown(clocks_table(clocks(2).assign(n_triggers=[100, 0])))
+
+    first, second = (next(line for line in text.splitlines() if f" s{at} " in line) for at in (0, 1))
+    for cell in (" 3 ", " 100 ", "-10 – 190", "0 – 181", "0.10", "99 + 1", "2.0000", "0.000"):
+        assert cell in first
+    assert [cell.strip() for cell in second.split("│")[-4:-1]] == ["–", "2", "–"]
+
+
+def test_of_many_stories_those_that_are_farthest_off_are_shown():
+    text = shown(clocks_table(clocks(20)))
+
+    assert "8 stories that are less off are not shown" in text
+    assert " s19 " in text
+    assert " s7 " not in text

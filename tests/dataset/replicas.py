@@ -1,0 +1,186 @@
+"""Small replicas of full layouts: right names, keys and time bases, few voxels, and a planted answer.
+
+Half of the voxels respond to how many words are said and how long they are, through a response that peaks after about five
+seconds; the others do not. `declare` tells the dataset's module of the replica's sizes, which are the only thing that differs
+from a real copy.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from brainexp.align.downsample import total
+from brainexp.containers import Clock
+from brainexp.dataset import deniz2019, lebel2023
+from brainexp.dataset.cortex import haemodynamic_response
+
+#: A story's words are drawn from these; the tiny models know some of them.
+WORDS = "the a old dog saw ran home and then slowly understood that extraordinary grandmother she it was in of mountain".split()
+WORDS_PER_S = 1.5
+N_VOXELS = 20
+#: The first half of the voxels.
+RESPONDS = np.arange(N_VOXELS) < N_VOXELS // 2
+EXPLAINED = 0.6
+#: Stories and TRs scanned, of which the sound takes all but 10 s before and as much after.
+LEBEL_TRS = {"alternateithicatom": 112, "avatar": 105, "legacy": 118, "life": 108, "wheretheressmoke": 121}
+LEBEL_SUBJECTS = ("UTS01", "UTS04")
+DENIZ_TRIGGERS = {name: 96 + 3 * at for at, name in enumerate(deniz2019.TRIGGERS)}
+DENIZ_SUBJECTS = ("01", "02")
+
+
+def told(story: str, seconds: float):
+    """Words of a story with their times, the same whenever it is told."""
+    rng = np.random.default_rng(list(story.encode()))
+    n_words = int((seconds - 2) * WORDS_PER_S)
+    gaps = rng.gamma(2.0, 0.5 / WORDS_PER_S, n_words)
+    onset = 1.0 + np.cumsum(gaps) * (seconds - 3) / gaps.sum()
+    units = rng.choice(WORDS, n_words)
+    return units, onset, np.minimum(onset + 0.05 + 0.02 * np.char.str_len(units), np.append(onset[1:], onset[-1] + 0.3))
+
+
+def textgrid(story: str, seconds: float) -> str:
+    """A Praat TextGrid with a tier of phones and one of words, silence between them."""
+    units, onset, offset = told(story, seconds)
+    edges = [(0.0, onset[0], "sp")]
+    for at, unit in enumerate(units):
+        edges.append((onset[at], offset[at], str(unit)))
+        following = onset[at + 1] if at + 1 < len(units) else seconds
+        if following - offset[at] > 1e-9:
+            edges.append((offset[at], following, "{BR}" if at % 7 == 0 else "sp"))
+    tiers = "".join(
+        f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0\n'
+        f"        xmax = {seconds}\n        intervals: size = {len(edges)}\n"
+        + "".join(
+            f"        intervals [{at}]:\n            xmin = {start:.6f}\n            xmax = {stop:.6f}\n"
+            f'            text = "{mark if name == "word" else "AH0"}"\n'
+            for at, (start, stop, mark) in enumerate(edges, 1)
+        )
+        for number, name in enumerate(("phone", "word"), 1)
+    )
+    return (
+        f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {seconds}\ntiers? <exists>\nsize = 2\n'
+        f"item []:\n{tiers}"
+    )
+
+
+def responses(story: str, seconds: float, clock: Clock, rng: np.random.Generator, n_takes: int = 1) -> np.ndarray:
+    """Recordings of one story, array of shape (n_takes, n_trs, n_voxels)."""
+    units, onset, offset = told(story, seconds)
+    letters = np.char.str_len(units).astype(float)
+    course = total((onset + offset) / 2, clock) @ np.column_stack([np.ones(len(units)), letters])
+    course = (course - course.mean(0)) / course.std(0)
+    taps = haemodynamic_response(np.zeros(1), clock.tr_s)[:, 0]
+    heard = np.column_stack([np.convolve(one, taps)[: clock.n_trs] for one in course.T])
+    signal = heard @ np.random.default_rng(5).standard_normal((2, N_VOXELS))
+    signal = np.where(RESPONDS, signal / signal.std(0), 0.0)
+    share = np.where(RESPONDS, EXPLAINED, 0.0)
+    noise = rng.standard_normal((n_takes, clock.n_trs, N_VOXELS))
+    return np.sqrt(share) * signal + np.sqrt(1 - share) * noise
+
+
+def report(n_triggers: int, tr_s: float, silence_s: float, missing: int | None = None) -> str:
+    """What the stimulus computer noted; triggers jitter by some milliseconds."""
+    rng = np.random.default_rng(n_triggers)
+    times = tr_s * np.arange(n_triggers) + np.concatenate([[0.0], rng.uniform(-0.02, 0.004, n_triggers - 1)])
+    lines = [(time, "init-trigger" if at == 0 else "trigger") for at, time in enumerate(times) if at != missing]
+    lines += [(silence_s, "sound-start"), (tr_s * (n_triggers - 5), "sound-stop")]
+    return "".join(f"{time:.6f} {label}\n" for time, label in sorted(lines))
+
+
+def lebel2023_replica(root: Path, derivative: str = "derivative", swapped: bool = False) -> Path:
+    """Write ds003020 in small; ``swapped`` gives every recording to the next story, cut to its length."""
+    import h5py
+
+    folder = root / derivative
+    (folder / "TextGrids").mkdir(parents=True)
+    (folder / "respdict.json").write_text(json.dumps(LEBEL_TRS))
+    stories = list(LEBEL_TRS)
+    for story, n_trs in LEBEL_TRS.items():
+        (folder / "TextGrids" / f"{story}.TextGrid").write_text(textgrid(story, 2.0 * (n_trs - 10)))
+        (root / f"task-{story}_bold.json").write_text(json.dumps({"RepetitionTime": 2, "TaskName": story}))
+    for number, subject in enumerate(LEBEL_SUBJECTS):
+        own = folder / "preprocessed_data" / subject
+        own.mkdir(parents=True)
+        for at, (story, n_trs) in enumerate(LEBEL_TRS.items()):
+            if subject == "UTS04" and story == "life":
+                continue
+            source = stories[(at + swapped) % len(stories)]
+            test = story == lebel2023.TEST_STORY
+            clock = Clock(-10.0, 2.0, n_trs - 5)
+            rng = np.random.default_rng([number, at])
+            takes = responses(source, 2.0 * (LEBEL_TRS[source] - 10), clock, rng, 5 if test else 1)[:, 10:-5]
+            with h5py.File(own / f"{story}.hf5", "w") as file:
+                file["data"] = takes.mean(axis=0)
+                if test:
+                    file["individual_repeats"] = takes
+        _mask(folder / "pycortex-db" / subject / "transforms" / f"{subject}_auto")
+    return root
+
+
+def _mask(folder: Path) -> None:
+    """A mask of as many voxels, with axes as scanners have them: pycortex turns them around."""
+    import nibabel
+
+    folder.mkdir(parents=True)
+    values = np.zeros((5, 4, 3), np.float32)
+    values.reshape(-1)[np.random.default_rng(3).permutation(60)[:N_VOXELS]] = 1
+    image = nibabel.Nifti1Image(values, np.diag([2.2, 2.3, 4.1, 1.0]))
+    image.to_filename(folder / "mask_thick.nii.gz")
+
+
+def deniz2019_replica(root: Path, swapped: bool = False) -> Path:
+    """Write the Moth subset in small, both modalities, reports with a missing trigger of "naked"."""
+    import h5py
+
+    for name in ("responses", "TextGrids", "trfiles"):
+        (root / name).mkdir(parents=True)
+    clocks = {
+        story: Clock(-deniz2019.SILENCE_S, deniz2019.TR_S, n_triggers + deniz2019.UNREPORTED_TRS)
+        for story, n_triggers in DENIZ_TRIGGERS.items()
+    }
+    seconds = {story: clock.end_s - 20.0 for story, clock in clocks.items()}
+    for story, n_triggers in DENIZ_TRIGGERS.items():
+        (root / "TextGrids" / f"{story}.TextGrid").write_text(textgrid(story, seconds[story]))
+        noted = report(n_triggers, deniz2019.TR_S, deniz2019.SILENCE_S, missing=40 if story == "naked" else None)
+        (root / "trfiles" / f"{story}.report").write_text(noted)
+    names = list(clocks)
+    for modality in ("listening", "reading"):
+        for number, subject in enumerate(DENIZ_SUBJECTS):
+            files = {
+                part: h5py.File(root / "responses" / f"subject{subject}_{modality}_fmri_data_{part}.hdf", "w")
+                for part in ("trn", "val")
+            }
+            for at, (story, clock) in enumerate(clocks.items(), 1):
+                source = names[(at - 1 + swapped) % len(names)]
+                test = story == deniz2019.TEST_STORY
+                rng = np.random.default_rng([number, at, len(modality)])
+                takes = responses(source, seconds[source], clock, rng, 2 if test else 1).astype(np.float32)
+                files["val" if test else "trn"][f"story_{at:02}"] = takes if test else takes[0]
+            for file in files.values():
+                file.close()
+    return root
+
+
+#: Name of the dataset: what writes its replica, and what a replica declares.
+REPLICAS = {
+    "lebel2023": (lebel2023_replica, lebel2023, {
+        "SCANNED_TRS": LEBEL_TRS,
+        "N_VOXELS": dict.fromkeys(LEBEL_SUBJECTS, N_VOXELS),
+        "HEARD": {"UTS04": LEBEL_TRS.keys() - {"life"}},
+    }),
+    "deniz2019": (deniz2019_replica, deniz2019, {
+        "TRIGGERS": DENIZ_TRIGGERS,
+        "N_VOXELS": dict.fromkeys(DENIZ_SUBJECTS, N_VOXELS),
+        "SUBJECTS": DENIZ_SUBJECTS,
+    }),
+}  # fmt: skip
+
+
+def declare(name: str, monkeypatch) -> None:
+    """Let the dataset's module declare what its replica holds."""
+    _, module, declared = REPLICAS[name]
+    for constant, value in declared.items():
+        monkeypatch.setattr(module, constant, value)

@@ -1,0 +1,331 @@
+"""What users have on disk when something went wrong, and what they are told: one table."""
+
+import dataclasses
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from brainexp.dataset.deniz2019 import Deniz2019
+from brainexp.dataset.lebel2023 import Lebel2023
+from brainexp.errors import BrainexpError
+from brainexp.experiment import Experiment, held_out, require_possible, to_predict
+from brainexp.recordings import recorded
+from tests.dataset.replicas import REPLICAS, declare
+
+#: Nothing is wrong with the files, but with what is asked of them.
+NOTHING = str
+ANNEX = "../../.git/annex/objects/3Z/4F/MD5E-s279075488--8628.hf5/MD5E-s279075488--8628.hf5"
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 279075488\n"
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory):
+    """One replica of each layout, to be copied and damaged."""
+    made = tmp_path_factory.mktemp("intact")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (write, _, _) in REPLICAS.items():
+            declare(name, patch)
+            write(made / name)
+    return made
+
+
+def edit(path, change):
+    """Read an array file's contents, change them and write it anew."""
+    with h5py.File(path, "r+") as file:
+        held = {key: file[key][:] for key in file}
+        for key in held:
+            del file[key]
+        for key, values in change(held).items():
+            file[key] = values
+
+
+def link(path):
+    path.unlink()
+    path.symlink_to(ANNEX)
+
+
+def cut(path, share=0.6):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+
+
+def swap(one, other):
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+
+def retimed(path, change):
+    """Change every time of a TextGrid."""
+    lines = [line.partition("=") for line in path.read_text().splitlines()]
+    path.write_text(
+        "\n".join(
+            f"{name}= {change(float(value))}" if name.strip() in {"xmin", "xmax"} else name + sign + value
+            for name, sign, value in lines
+        )
+    )
+
+
+def no_words(path):
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join('text = "sp"' if line.lstrip().startswith("text") else line for line in lines))
+
+
+def one_more(path):
+    counts = json.loads(path.read_text())
+    path.write_text(json.dumps({**counts, "avatar": counts["avatar"] + 1}))
+
+
+UTS01 = "derivative/preprocessed_data/UTS01"
+GRIDS = "derivative/TextGrids"
+TRAINING = "responses/subject01_listening_fmri_data_trn.hdf"
+TESTING = "responses/subject01_listening_fmri_data_val.hdf"
+
+#: Dataset, what is wrong (a function of the replica's folder), further options, and the words of the message.
+DAMAGE = {
+    "link into an annex that is not fetched": (
+        "lebel2023", lambda root: link(root / UTS01 / "avatar.hf5"), {},
+        r"UTS01/avatar\.hf5 is a pointer of git-annex or git-lfs, not the data\. Fetch it: datalad get avatar\.hf5",
+    ),
+    "annex pointer of an unlocked file": (
+        "lebel2023", lambda root: (root / UTS01 / "avatar.hf5").write_text("/annex/objects/MD5E-s279--86.hf5\n"), {},
+        r"avatar\.hf5 is a pointer of git-annex",
+    ),
+    "pointer of git-lfs": (
+        "deniz2019", lambda root: (root / TRAINING).write_text(LFS), {}, r"data_trn\.hdf is a pointer of git-annex or git-lfs",
+    ),
+    "truncated HDF5": (
+        "lebel2023", lambda root: cut(root / UTS01 / "avatar.hf5"), {},
+        r"avatar\.hf5 of \d+ bytes is truncated or damaged \(.*\)\. Remove it and fetch it again\. Get OpenNeuro ds003020",
+    ),
+    "a web page saved under the file's name": (
+        "deniz2019", lambda root: (root / TRAINING).write_text("<!DOCTYPE html><html>Sign in</html>"), {},
+        r"data_trn\.hdf is no HDF5 file: it begins with b'<!DOCTYP'\. Remove it and fetch it again",
+    ),
+    "empty file": (
+        "lebel2023", lambda root: (root / UTS01 / "avatar.hf5").write_bytes(b""), {},
+        r"avatar\.hf5 is empty: its download broke off",
+    ),
+    "missing response file": (
+        "lebel2023", lambda root: (root / UTS01 / "avatar.hf5").unlink(), {},
+        r"missing file .*UTS01/avatar\.hf5\. Get OpenNeuro .* The folder has: alternateithicatom\.hf5, legacy\.hf5",
+    ),
+    "missing respdict": (
+        "lebel2023", lambda root: (root / "derivative/respdict.json").unlink(), {}, r"missing file .*derivative/respdict\.json",
+    ),
+    "respdict of another version": (
+        "lebel2023", lambda root: one_more(root / "derivative/respdict.json"), {},
+        r"respdict\.json is of another version\. TRs: avatar 106 \(declared: 105\)",
+    ),
+    "respdict cut off": (
+        "lebel2023", lambda root: cut(root / "derivative/respdict.json"), {}, r"respdict\.json is damaged: .*line 1 column",
+    ),
+    "two stories in each other's place": (
+        "lebel2023", lambda root: swap(root / UTS01 / "avatar.hf5", root / UTS01 / "legacy.hf5"), {},
+        r"avatar\.hf5: story 'avatar' has 98 rows, but 85 are declared\. So many has legacy: were stories swapped\?",
+    ),
+    "stories numbered in another order": (
+        "deniz2019",
+        lambda root: edit(
+            root / TRAINING, lambda held: {**held, "story_03": held["story_07"], "story_07": held["story_03"]}
+        ),
+        {}, r"story 'howtodraw' has 119 rows, but 107 are declared\. So many has naked: were stories swapped\?",
+    ),
+    "one TR less": (
+        "deniz2019", lambda root: edit(root / TRAINING, lambda held: {**held, "story_02": held["story_02"][:-1]}), {},
+        r"story 'avatar' has 103 rows, but 104 are declared\. It is of another story or version",
+    ),
+    "voxels of another subject": (
+        "lebel2023", lambda root: edit(root / UTS01 / "avatar.hf5", lambda held: {"data": held["data"][:, :-3]}), {},
+        r"avatar\.hf5: 17 voxels, but 20 are declared: it is of another subject or version",
+    ),
+    "another key": (
+        "lebel2023", lambda root: edit(root / UTS01 / "avatar.hf5", lambda held: {"dta": held["data"]}), {},
+        r"avatar\.hf5 has no array 'data'\. Did you mean 'dta'\? Known: dta",
+    ),
+    "test story without its repeats": (
+        "deniz2019", lambda root: edit(root / TESTING, lambda held: {"story_11": held["story_11"][0]}), {},
+        r"'story_11' has shape \(131, 20\) and type float32, but numbers along 3 axes are needed",
+    ),
+    "one repeat too few": (
+        "deniz2019", lambda root: edit(root / TESTING, lambda held: {"story_11": held["story_11"][:1]}), {},
+        r"'story_11' has 1 recordings, but 2 are declared",
+    ),
+    "repeats of another length": (
+        "lebel2023",
+        lambda root: edit(
+            root / UTS01 / "wheretheressmoke.hf5", lambda held: {**held, "individual_repeats": held["individual_repeats"][:, 3:]}
+        ),
+        {"ceiling": "repeats"}, r"'individual_repeats' has shape \(5, 98, 20\), but at least 2 recordings of 101 rows and 20",
+    ),
+    "every voxel has NaN": (
+        "lebel2023",
+        lambda root: [
+            edit(root / "derivative/preprocessed_data" / who / "avatar.hf5", lambda held: {"data": held["data"] * np.nan})
+            for who in ("UTS01", "UTS04")
+        ],
+        {}, r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "transcript in another encoding": (
+        "lebel2023",
+        lambda root: (root / GRIDS / "avatar.TextGrid").write_bytes(
+            (root / GRIDS / "avatar.TextGrid").read_text().replace('"AH0"', '"café"').encode("latin1")
+        ),
+        {}, r"avatar\.TextGrid is not UTF-8: byte 0xe9 in line \d+\. Save it as UTF-8, for instance with iconv -f latin1",
+    ),
+    "transcript without a word": (
+        "lebel2023", lambda root: no_words(root / GRIDS / "avatar.TextGrid"), {},
+        r"avatar\.TextGrid: tier 'word' has \d+ intervals, but no word",
+    ),
+    "transcript without its tier of words": (
+        "lebel2023",
+        lambda root: (root / GRIDS / "avatar.TextGrid").write_text(
+            (root / GRIDS / "avatar.TextGrid").read_text().replace('name = "word"', 'name = "words"')
+        ),
+        {}, r"avatar\.TextGrid has no tier 'word'; it has: phone, words",
+    ),
+    "transcript cut off": (
+        "lebel2023", lambda root: cut(root / GRIDS / "avatar.TextGrid"), {}, r"avatar\.TextGrid is damaged",
+    ),
+    "milliseconds for seconds": (
+        "lebel2023", lambda root: retimed(root / GRIDS / "avatar.TextGrid", lambda at_s: 1000 * at_s), {},
+        r"story 'avatar': \d+ of \d+ words lie outside the recording .* Times look like milliseconds: give seconds",
+    ),
+    "transcript of another take": (
+        "lebel2023", lambda root: retimed(root / GRIDS / "avatar.TextGrid", lambda at_s: at_s + 30), {},
+        r"story 'avatar': \d+ of \d+ words lie outside the recording of subject 'UTS01', which runs from -10 s to 190 s",
+    ),
+    "sidecar with another TR": (
+        "lebel2023", lambda root: (root / "task-avatar_bold.json").write_text('{"RepetitionTime": 1.5}'), {},
+        r"clocks disagree by more than align.clock_tolerance_s=0.5 s\. story 'avatar': task-avatar_bold.json states 1.5 s per TR",
+    ),
+    "a report with a trigger too many": (
+        "deniz2019",
+        lambda root: (root / "trfiles/avatar.report").write_text(
+            (root / "trfiles/avatar.report").read_text() + "198.5 trigger\n"
+        ),
+        {}, r"story 'avatar': the recording has 104 TRs, but triggers .* are 105",
+    ),
+    "a report without the start of the sound": (
+        "deniz2019",
+        lambda root: (root / "trfiles/avatar.report").write_text(
+            (root / "trfiles/avatar.report").read_text().replace("sound-start", "sound-begins")
+        ),
+        {}, r"avatar\.report has 99 triggers and no line 'sound-start'",
+    ),
+    "a report that is none": (
+        "deniz2019", lambda root: (root / "trfiles/avatar.report").write_text("onset,label\n0,trigger\n"), {},
+        r"avatar\.report, line 1: 'onset,label' is not a time in seconds and what happened",
+    ),
+    "no transcripts": (
+        "deniz2019", lambda root: shutil.rmtree(root / "TextGrids"), {},
+        r"there is no folder .*TextGrids with the words\. Give dataset\.textgrids=FOLDER .*derivative/TextGrids of OpenNeuro",
+    ),
+    "a folder above the data": (
+        "lebel2023", lambda root: (root / "derivative").rename(root / "ds003020"), {},
+        r"has neither derivative/preprocessed_data nor derivatives/preprocessed_data",
+    ),
+    "a folder that is not there": (
+        "deniz2019", shutil.rmtree, {}, r"dataset 'deniz2019': there is no folder .*deniz2019\. Get denizenslab",
+    ),
+    "unknown subject": (
+        "lebel2023", NOTHING, {"subjects": "UTS1"}, r"unknown subject 'UTS1' of lebel2023\. Did you mean 'UTS01'\?",
+    ),
+    "subject that is not on disk": (
+        "deniz2019", lambda root: (root / TRAINING).unlink(), {"subjects": ("01", "02")},
+        r"deniz2019 \(listening\): .*responses has no subject 01; there are: 02\. Fetch what is missing, or choose",
+    ),
+    "no subject at all": (
+        "lebel2023", lambda root: [shutil.rmtree(one) for one in (root / "derivative/preprocessed_data").iterdir()], {},
+        r"preprocessed_data has no subject at all; there are: none",
+    ),
+    "a story that a subject did not hear": (
+        "lebel2023", NOTHING, {"stories": ("avatar", "life")},
+        r"lebel2023: UTS04 did not hear 'life'\. Leave it out of dataset\.stories, or leave them out of dataset\.subjects",
+    ),
+    "unknown story": (
+        "lebel2023", NOTHING, {"stories": "avtar"}, r"unknown story 'avtar' of lebel2023\. Did you mean 'avatar'\?",
+    ),
+    "a story named twice": (
+        "lebel2023", NOTHING, {"stories": ("avatar", "avatar")}, r"name each story once, or give dataset\.stories=all",
+    ),
+    "trimmed less than the release": (
+        "lebel2023", NOTHING, {"trim_start_s": 10.0},
+        r"trim_start_s=10, but the release has no responses in these 10 TRs\. Give at least trim_start_s=20",
+    ),
+    "a TR that cannot be": (
+        "lebel2023", NOTHING, {"tr_s": 2004.5}, r"tr_s must be about 2 \(2\.0 or 2\.0045\), in seconds, got 2004\.5",
+    ),
+}  # fmt: skip
+
+
+def analysed(dataset, composed, ceiling="dataset"):
+    """As far as a run goes before a model is read."""
+    experiment = Experiment.from_config(
+        composed("model=tiny_xs", "split.folds=3", f"ceiling.method={ceiling}", "ceiling.bootstraps=0")
+    )
+    experiment = dataclasses.replace(experiment, dataset=dataset)
+    require_possible(experiment)
+    recordings = recorded(dataset)
+    to_predict(experiment, recordings, held_out(experiment, recordings.run_lengths))
+    if ceiling == "repeats":
+        dataset.repeats(dataset.chosen_subjects()[0])
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_the_message_says_what_is_wrong_and_what_to_do(what, intact, tmp_path, composed, monkeypatch):
+    name, damage, options, message = DAMAGE[what]
+    declare(name, monkeypatch)
+    shutil.copytree(intact / name, tmp_path / name)
+    damage(tmp_path / name)
+    options = dict(options)
+    ceiling = options.pop("ceiling", "dataset")
+
+    with pytest.raises(BrainexpError, match=rf"(?s){message}") as refused:
+        analysed(
+            {"lebel2023": Lebel2023, "deniz2019": Deniz2019}[name](root=str(tmp_path / name), **options),
+            composed,
+            ceiling,
+        )
+
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_undamaged_replicas_pass(name, intact, composed, monkeypatch):
+    declare(name, monkeypatch)
+
+    analysed({"lebel2023": Lebel2023, "deniz2019": Deniz2019}[name](root=str(intact / name)), composed, "repeats")
+
+
+def test_line_ends_of_windows_and_byte_order_marks_change_nothing(intact, tmp_path, monkeypatch):
+    declare("deniz2019", monkeypatch)
+    shutil.copytree(intact / "deniz2019", tmp_path / "copy")
+    for path in [*(tmp_path / "copy/TextGrids").iterdir(), *(tmp_path / "copy/trfiles").iterdir()]:
+        path.write_bytes(b"\xef\xbb\xbf" * (path.suffix == ".TextGrid") + path.read_bytes().replace(b"\n", b"\r\n"))
+
+    one, other = (Deniz2019(root=str(root)) for root in (intact / "deniz2019", tmp_path / "copy"))
+
+    for plain, windows in zip(one.stimuli(), other.stimuli(), strict=True):
+        assert plain.units == windows.units
+        np.testing.assert_array_equal(plain.onset_s, windows.onset_s)
+    for story, timing in one.timings().items():
+        np.testing.assert_array_equal(timing.trigger_s, other.timings()[story].trigger_s)
+
+
+def test_a_voxel_with_nan_stays_nan_and_is_the_only_one_left_out(intact, tmp_path, monkeypatch):
+    declare("lebel2023", monkeypatch)
+    shutil.copytree(intact / "lebel2023", tmp_path / "copy")
+
+    def spoil(held):
+        held["data"][40, 3] = np.nan
+        return held
+
+    edit(tmp_path / "copy" / UTS01 / "avatar.hf5", spoil)
+
+    found = recorded(Lebel2023(root=str(tmp_path / "copy"), subjects="UTS01")).responses["UTS01"]
+
+    assert np.flatnonzero(np.isnan(found).any(axis=0)).tolist() == [3]
