@@ -182,7 +182,7 @@ def test_a_roi_needs_columns_of_the_responses(columns):
     roi = {"IFG": np.array([0]), "A1": np.array(columns, dtype=int)}
 
     with pytest.raises(DataError, match=r"ROI 'A1' must name at least one of the columns 0..3, and no other; it names"):
-        Space(kind="surface", n_voxels=4, rois=roi, mesh="fsaverage5")
+        Space(kind="surface", n_voxels=4, rois=roi, mesh="mine")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_spaces_of_each_kind_are_made_from_what_they_need():
     spaces = [
         Space(kind="volume", n_voxels=4, rois=roi, mask=np.ones((2, 2, 1), bool), affine=AFFINE),
         Space(kind="rois", n_voxels=4, rois=roi, coordinates_mm=np.zeros((4, 3))),
-        Space(kind="surface", n_voxels=4, rois=roi, mesh="fsaverage5"),
+        Space(kind="surface", n_voxels=4, rois=roi, mesh="mine"),
     ]
 
     assert [space.kind for space in spaces] == ["volume", "rois", "surface"]

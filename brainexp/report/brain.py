@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from brainexp.containers import FloatArray, Space
-from brainexp.errors import ConfigError
+from brainexp.containers import FSAVERAGE, Flatmap, FloatArray, Space, spread_out
 from brainexp.report.figures import DOTS_PER_INCH
 from brainexp.result import Result
 
+log = logging.getLogger(__name__)
+
+#: The mesh that comes with nilearn: what lies on a finer fsaverage is drawn at its first vertices.
+DRAWN = "fsaverage5"
 #: Reads well on the white background, where voxels that were not predicted are left out.
 COLOURS = "viridis"
 
@@ -29,39 +33,53 @@ def write_maps(result: Result, maps: Path, figures: Path) -> None:
     maps : Path
         Folder for NIfTI or GIfTI files; a space of ROIs has none.
     figures : Path
-        Folder for ``brain.png`` and ``brain.html``, of the mean or of the first subject.
+        Folder for ``brain.png`` and ``brain.html``, of the mean or of the first subject, and for ``flatmap_<subject>.png``
+        where subjects have one. A mesh that cannot be drawn has no picture, and the log says so.
     """
     voxels, r = result.voxels, result.per_voxel["r"]
-    by_subject = {subject: r[voxels.owner == number] for number, subject in enumerate(voxels.subjects)}
+    by_subject = {
+        subject: voxels.spaces[subject].placed(r[voxels.owner == number])
+        for number, subject in enumerate(voxels.subjects)
+    }
     first, *others = voxels.subjects
     space = voxels.spaces[first]
-    shared = all(alike(space, voxels.spaces[other]) for other in others)
+    shared = all(space.same_places(voxels.spaces[other]) for other in others)
     if space.kind != "rois":
         maps.mkdir(parents=True)
         for subject, values in by_subject.items():
             write_map(values, voxels.spaces[subject], maps, f"{subject}_r")
         if shared and others:
             write_map(_mean(list(by_subject.values())), space, maps, "mean_r")
+    for number, subject in enumerate(voxels.subjects):
+        flatmap = voxels.spaces[subject].flatmap
+        if flatmap is not None:
+            own = figures / f"flatmap_{subject}.png"
+            flat_picture(r[voxels.owner == number], flatmap, f"r, subject {subject}", own)
+    if not drawable(space):
+        log.warning(
+            "Maps on mesh %r are written, but not drawn: known meshes are %s. Open them in other software.",
+            space.mesh,
+            ", ".join(FSAVERAGE),
+        )
+        return
     shown = _mean(list(by_subject.values())) if shared else by_subject[first]
     who = f"mean of {len(voxels.subjects)} subjects" if shared and others else f"subject {first}"
     picture(shown, space, f"r, {who}. {space.note}", figures / "brain.png")
     page(shown, space, f"r, {who}", figures / "brain.html")
 
 
-def alike(one: Space, other: Space) -> bool:
-    """Whether two subjects' columns mean the same places."""
-    if one.kind != other.kind or one.n_voxels != other.n_voxels or one.mesh != other.mesh:
-        return False
-    return np.array_equal(one.mask, other.mask) and np.array_equal(one.affine, other.affine)  # type: ignore[arg-type]
+def drawable(space: Space) -> bool:
+    """Whether there is a picture of the space: of meshes, fsaverage5 and finer ones."""
+    return space.kind != "surface" or FSAVERAGE.get(str(space.mesh), 0) >= FSAVERAGE[DRAWN]
 
 
 def write_map(values: FloatArray, space: Space, folder: Path, name: str) -> None:
-    """Write one map as NIfTI (volume) or as one GIfTI per hemisphere (surface).
+    """Write one map as NIfTI (volume) or as one GIfTI per hemisphere (surface), at the resolution of its space.
 
     Parameters
     ----------
-    values : array of shape (n_voxels,)
-        NaN where a voxel was not scored.
+    values : array of shape (n_places,)
+        NaN where a place was not scored.
     space : Space
         Where the columns lie.
     folder : Path
@@ -72,7 +90,8 @@ def write_map(values: FloatArray, space: Space, folder: Path, name: str) -> None
     if space.kind == "volume":
         _image(values, space).to_filename(folder / f"{name}.nii.gz")
     else:
-        _surface_image(values, space).data.to_filename(folder / f"{name}.gii")
+        for hemisphere, half in zip("LR", np.split(values, 2), strict=True):
+            _gifti(half, str(space.mesh), hemisphere).to_filename(folder / f"{name}_hemi-{hemisphere}.gii")
 
 
 @contextmanager
@@ -98,17 +117,50 @@ def picture(values: FloatArray, space: Space, title: str, path: Path) -> None:
     pyplot.close(figure)
 
 
+def flat_picture(values: FloatArray, flatmap: Flatmap, title: str, path: Path) -> None:
+    """Draw one value per column on a subject's flattened cortex.
+
+    Parameters
+    ----------
+    values : array of shape (n_voxels,)
+        NaN where a voxel was not scored.
+    flatmap : Flatmap
+        The subject's.
+    title : str
+        Above the picture.
+    path : Path
+        Of the picture.
+    """
+    from matplotlib.figure import Figure
+
+    pixels = np.full(flatmap.mask.shape, np.nan)
+    pixels[flatmap.mask] = spread_out(flatmap.to_pixels, values)
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    panel = figure.subplots()
+    # The first axis of a flatmap runs to the right, the second one upwards.
+    shown = panel.imshow(pixels.T, origin="lower", cmap=COLOURS, vmin=0.0, vmax=_top(values), aspect="equal")
+    panel.set_axis_off()
+    panel.set_title(title, fontsize=10)
+    figure.colorbar(shown, ax=panel, shrink=0.6)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
 def _figure(values: FloatArray, space: Space, top: float) -> Any:
     from matplotlib import pyplot
     from nilearn import plotting
 
     if space.kind == "surface":
-        return _surface_figure(values, space, top)
+        return _surface_figure(values, top)
     figure = pyplot.figure(figsize=(10, 3.6))
     if space.kind == "volume":
         shades: dict[str, Any] = {"vmin": 0.0, "vmax": top, "cmap": COLOURS, "colorbar": True, "plot_abs": False}
         image = _image(np.nan_to_num(values), space)
-        plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **shades)
+        if space.frame == "mni":
+            plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **shades)
+        else:  # the outline of a template is not that of a subject
+            slices = {"display_mode": "z", "cut_coords": 8, "black_bg": False, "annotate": False}
+            shades = {name: value for name, value in shades.items() if name != "plot_abs"}
+            plotting.plot_img(image, figure=figure, threshold=1e-6, **slices, **shades)
     else:
         shades = {"node_vmin": 0.0, "node_vmax": top, "node_cmap": COLOURS, "node_size": 120, "alpha": 1.0}
         plotting.plot_markers(np.nan_to_num(values), space.coordinates_mm, display_mode="lyrz", figure=figure, **shades)
@@ -126,6 +178,7 @@ def page(values: FloatArray, space: Space, title: str, path: Path) -> None:
     if space.kind == "volume":
         view = plotting.view_img(
             _image(np.nan_to_num(values), space),
+            bg_img="MNI152" if space.frame == "mni" else None,
             title=title,
             cmap=COLOURS,
             symmetric_cmap=False,
@@ -135,7 +188,7 @@ def page(values: FloatArray, space: Space, title: str, path: Path) -> None:
         )
     elif space.kind == "surface":
         view = plotting.view_surf(
-            surf_map=_surface_image(np.nan_to_num(values), space),
+            surf_map=_surface_image(np.nan_to_num(values)),
             hemi="both",
             cmap=COLOURS,
             symmetric_cmap=False,
@@ -146,8 +199,8 @@ def page(values: FloatArray, space: Space, title: str, path: Path) -> None:
         )
     else:
         shades = [to_hex(colormaps[COLOURS](value / top)) for value in np.clip(np.nan_to_num(values), 0.0, top)]
-        names = {int(columns[0]): roi for roi, columns in space.rois.items()}
-        labels = [f"{names[column]}: r = {value:.3f}" for column, value in enumerate(values)]
+        names = {int(column): roi for roi, columns in space.rois.items() for column in columns}
+        labels = [f"{names.get(column, column)}: r = {value:.3f}" for column, value in enumerate(values)]
         view = plotting.view_markers(space.coordinates_mm, shades, marker_size=14, marker_labels=labels, title=title)
     view.save_as_html(path)
 
@@ -174,27 +227,33 @@ def _image(values: FloatArray, space: Space) -> Any:
     return Nifti1Image(volume, space.affine)  # type: ignore[no-untyped-call]
 
 
-def _surface_image(values: FloatArray, space: Space) -> Any:
+def _gifti(values: FloatArray, mesh: str, hemisphere: str) -> Any:
+    from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
+
+    structure = {"L": "CortexLeft", "R": "CortexRight"}[hemisphere]
+    values = values.astype(np.float32)
+    return GiftiImage(  # type: ignore[no-untyped-call]
+        meta=GiftiMetaData({"AnatomicalStructurePrimary": structure, "mesh": mesh}),  # type: ignore[no-untyped-call]
+        darrays=[GiftiDataArray(values, intent="NIFTI_INTENT_SHAPE", datatype="NIFTI_TYPE_FLOAT32")],  # type: ignore[no-untyped-call]
+    )
+
+
+def _surface_image(values: FloatArray) -> Any:
+    """Of any fsaverage that is at least as fine as the mesh that is drawn."""
     from nilearn.datasets import load_fsaverage
     from nilearn.surface import SurfaceImage
 
-    if space.mesh != "fsaverage5":
-        raise ConfigError(
-            f"maps on mesh {space.mesh!r} cannot be drawn: only fsaverage5 comes with nilearn. Set report.figures=false."
-        )
-    mesh = load_fsaverage(space.mesh)["inflated"]
-    half = mesh.parts["left"].n_vertices
-    parts = {"left": values[:half].astype(np.float32), "right": values[half:].astype(np.float32)}
-    return SurfaceImage(mesh=mesh, data=parts)
+    left, right = (half[: FSAVERAGE[DRAWN]].astype(np.float32) for half in np.split(values, 2))
+    return SurfaceImage(mesh=load_fsaverage(DRAWN)["inflated"], data={"left": left, "right": right})
 
 
-def _surface_figure(values: FloatArray, space: Space, top: float) -> Any:
+def _surface_figure(values: FloatArray, top: float) -> Any:
     from matplotlib import pyplot
     from nilearn import plotting
     from nilearn.datasets import load_fsaverage_data
 
-    image = _surface_image(values, space)
-    sulci = load_fsaverage_data(mesh=space.mesh, mesh_type="inflated", data_type="sulcal")
+    image = _surface_image(values)
+    sulci = load_fsaverage_data(mesh=DRAWN, mesh_type="inflated", data_type="sulcal")
     figure, panels = pyplot.subplots(1, 4, figsize=(13, 3.6), subplot_kw={"projection": "3d"})
     views = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
     for panel, (hemisphere, view) in zip(panels, views, strict=True):

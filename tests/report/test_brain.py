@@ -8,7 +8,7 @@ from brainexp.containers import Space
 from brainexp.dataset.alice import APPROXIMATE_MNI_MM, ROIS
 from brainexp.dataset.passage import REGIONS, Passage
 from brainexp.errors import ConfigError
-from brainexp.report.brain import alike, page, picture, write_map
+from brainexp.report.brain import page, picture, write_map
 
 VERTICES = 10242
 
@@ -84,5 +84,5 @@ def test_a_mesh_that_is_not_on_board_is_refused(tmp_path):
 
 
 def test_spaces_are_alike_when_their_columns_mean_the_same_places():
-    assert alike(Passage().space("p1"), Passage().space("p2"))
-    assert not alike(Passage().space("p1"), rois())
+    assert Passage().space("p1").same_places(Passage().space("p2"))
+    assert not Passage().space("p1").same_places(rois())
