@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: The mesh that comes with nilearn: what lies on a finer fsaverage is drawn at its first vertices.
 DRAWN = "fsaverage5"
+#: Of a volume in a subject's own space.
+SLICES = 8
 #: Reads well on the white background, where voxels that were not predicted are left out.
 COLOURS = "viridis"
 
@@ -96,9 +99,14 @@ def write_map(values: FloatArray, space: Space, folder: Path, name: str) -> None
 
 @contextmanager
 def _without_idle_warnings() -> Iterator[None]:
-    """Silence what means nothing to the reader: masked arrays inside nilearn, and that its figures open no window."""
+    """Silence what means nothing to the reader: masked arrays in nilearn, figures without a window, a mask as background."""
+    idle = (
+        ".*'partition' will ignore the 'mask'",
+        ".*'agg' matplotlib backend that is non-interactive",
+        "Resampling binary images",
+    )
     with warnings.catch_warnings():
-        for words in (".*'partition' will ignore the 'mask'", ".*'agg' matplotlib backend that is non-interactive"):
+        for words in idle:
             warnings.filterwarnings("ignore", message=words, category=UserWarning)
         yield
 
@@ -151,16 +159,13 @@ def _figure(values: FloatArray, space: Space, top: float) -> Any:
 
     if space.kind == "surface":
         return _surface_figure(values, top)
+    if space.frame == "native":
+        return _slices_figure(values, space, top)
     figure = pyplot.figure(figsize=(10, 3.6))
     if space.kind == "volume":
         shades: dict[str, Any] = {"vmin": 0.0, "vmax": top, "cmap": COLOURS, "colorbar": True, "plot_abs": False}
         image = _image(np.nan_to_num(values), space)
-        if space.frame == "mni":
-            plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **shades)
-        else:  # the outline of a template is not that of a subject
-            slices = {"display_mode": "z", "cut_coords": 8, "black_bg": False, "annotate": False}
-            shades = {name: value for name, value in shades.items() if name != "plot_abs"}
-            plotting.plot_img(image, figure=figure, threshold=1e-6, **slices, **shades)
+        plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **shades)
     else:
         shades = {"node_vmin": 0.0, "node_vmax": top, "node_cmap": COLOURS, "node_size": 120, "alpha": 1.0}
         plotting.plot_markers(np.nan_to_num(values), space.coordinates_mm, display_mode="lyrz", figure=figure, **shades)
@@ -176,9 +181,10 @@ def page(values: FloatArray, space: Space, title: str, path: Path) -> None:
 
     top = _top(values)
     if space.kind == "volume":
+        shown = space if space.frame == "mni" else _straight(space)
         view = plotting.view_img(
-            _image(np.nan_to_num(values), space),
-            bg_img="MNI152" if space.frame == "mni" else None,
+            _image(np.nan_to_num(values), shown),
+            bg_img="MNI152" if space.frame == "mni" else _image(np.ones(space.n_places), shown),
             title=title,
             cmap=COLOURS,
             symmetric_cmap=False,
@@ -238,6 +244,13 @@ def _gifti(values: FloatArray, mesh: str, hemisphere: str) -> Any:
     )
 
 
+def _straight(space: Space) -> Space:
+    """The grid as it is stored: a page would have to interpolate an oblique one."""
+    assert space.affine is not None  # checked by Space
+    sizes = np.sqrt((space.affine[:3, :3] ** 2).sum(axis=0))
+    return replace(space, affine=np.diag([*sizes, 1.0]))
+
+
 def _surface_image(values: FloatArray) -> Any:
     """Of any fsaverage that is at least as fine as the mesh that is drawn."""
     from nilearn.datasets import load_fsaverage
@@ -245,6 +258,24 @@ def _surface_image(values: FloatArray) -> Any:
 
     left, right = (half[: FSAVERAGE[DRAWN]].astype(np.float32) for half in np.split(values, 2))
     return SurfaceImage(mesh=load_fsaverage(DRAWN)["inflated"], data={"left": left, "right": right})
+
+
+def _slices_figure(values: FloatArray, space: Space, top: float) -> Any:
+    """Slices along the last axis of the array: the outline of a template is not that of a subject."""
+    from matplotlib import pyplot
+
+    assert space.mask is not None  # checked by Space
+    volume = np.full(space.mask.shape, np.nan)
+    volume[space.mask] = values
+    held = np.flatnonzero(space.mask.any(axis=(0, 1)))
+    slices = np.unique(np.linspace(held[0], held[-1], SLICES).round().astype(int))
+    figure, panels = pyplot.subplots(1, len(slices), figsize=(13, 2.6), squeeze=False, layout="constrained")
+    for panel, number in zip(panels[0], slices, strict=True):
+        shown = panel.imshow(volume[:, :, number].T, origin="lower", cmap=COLOURS, vmin=0.0, vmax=top)
+        panel.set_title(f"slice {number}", fontsize=8)
+        panel.set_axis_off()
+    figure.colorbar(shown, ax=panels, shrink=0.8)
+    return figure
 
 
 def _surface_figure(values: FloatArray, top: float) -> Any:
