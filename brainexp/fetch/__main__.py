@@ -93,7 +93,7 @@ def main(words: Sequence[str] | None = None, web: Web | None = None) -> int:
     from rich.console import Console
 
     console = Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
-    chosen = _parser().parse_args(words)
+    chosen = _parser().parse_intermixed_args(words)
     if not chosen.options:
         _known(console)
         return 0
@@ -125,11 +125,13 @@ def fetched(request: Request, web: Web, console: Console, dry_run: bool) -> int:
 
     subjects, stories = request.names
     try:
-        files = listed(request.source, request.parts, subjects, stories, web)
+        files, empty = listed(request.source, request.parts, subjects, stories, web)
     except UnreachableError as error:
         for line in _without_network(request, error):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
         return 0 if dry_run else 1
+    if empty:
+        console.print(f"The store holds nothing of: {', '.join(empty)}.")
     plan = planned(files, request.folder)
     if dry_run:
         _list(plan, console)

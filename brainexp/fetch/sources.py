@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -113,18 +113,18 @@ SOURCES: dict[str, Source] = {
         parts={
             "responses": Part(
                 _NARRATIVES,
-                (
-                    "derivatives/afni-nosmooth/sub-{subject}/func/sub-{subject}_task-{story}_*space-fsaverage6_*desc-clean.func.gii",
-                ),
+                ("afni-nosmooth/sub-{subject}/func/sub-{subject}_task-{story}_*space-fsaverage6_*desc-clean.func.gii",),
+                ("derivatives/",),
             ),
             "smoothed": Part(
                 _NARRATIVES,
-                (
-                    "derivatives/afni-smooth/sub-{subject}/func/sub-{subject}_task-{story}_*space-fsaverage6_*desc-clean.func.gii",
-                ),
+                ("afni-smooth/sub-{subject}/func/sub-{subject}_task-{story}_*space-fsaverage6_*desc-clean.func.gii",),
+                ("derivatives/",),
             ),
             "transcripts": Part(_NARRATIVES, ("stimuli/gentle/{story}/*",)),
-            "events": Part(_NARRATIVES, ("sub-{subject}/func/sub-{subject}_task-{story}_*events.tsv", "participants.tsv")),
+            "events": Part(
+                _NARRATIVES, ("sub-{subject}/func/sub-{subject}_task-{story}_*events.tsv", "participants.tsv")
+            ),
         },
         usual=("responses", "transcripts", "events"),
         subjects=tuple(f"{number:03d}" for number in range(1, 346)),
@@ -252,29 +252,61 @@ def _subject(asked: str, name: str, source: Source) -> str:
 
 def listed(
     source: Source, parts: Sequence[str], subjects: Sequence[str], stories: Sequence[str], web: Web
-) -> list[RemoteFile]:
+) -> tuple[list[RemoteFile], tuple[str, ...]]:
     """List the files of some parts, subjects and stories, each once.
+
+    Parameters
+    ----------
+    source : Source
+        Where they are.
+    parts, subjects, stories : sequences of str
+        Which ones; ``*`` stands for any.
+    web : Web
+        How to ask.
+
+    Returns
+    -------
+    files : list of RemoteFile
+    empty : tuple of str
+        Parts of which the store holds nothing.
 
     Raises
     ------
     DataError
-        If a store cannot be listed, or holds nothing of what was asked for.
+        If a store cannot be listed, or holds nothing of a subject or a story that was named, or nothing at all.
     """
     found: dict[str, RemoteFile] = {}
+    empty = []
     for name in parts:
         part = source.parts[name]
         of_part = next(filter(None, (_of_folder(part, folder, subjects, stories, web) for folder in part.folders)), [])
-        if not of_part:
-            raise DataError(
-                f"{part.store.address} holds no {name} of what was asked for (paths such as "
-                f"{part.folders[0]}{part.patterns[0]}). Check subjects and stories."
-            )
         found |= {file.path: file for file in of_part}
-    for what, names in (("subject", subjects), ("story", stories)):
-        lacking = [one for one in names if one != "*" and not any(one in path for path in found)]
+        empty += [] if of_part else [name]
+    if not found:
+        first = source.parts[parts[0]]
+        raise DataError(
+            f"{first.store.address} holds nothing of what was asked for, such as {first.folders[0]}{first.patterns[0]}. "
+            "Check subjects and stories."
+        )
+    for place, names in (("subject", subjects), ("story", stories)):
+        lacking = [name for name in names if name != "*" and not _any_of(source, parts, place, name, found)]
         if lacking:
-            raise DataError(f"the store has no file of {what} {', '.join(lacking)}, of what was asked for. Leave it out.")
-    return list(found.values())
+            raise DataError(f"the store has no file of {place} {', '.join(lacking)}. Leave it out, or check its name.")
+    return list(found.values()), tuple(empty)
+
+
+def _any_of(source: Source, parts: Sequence[str], place: str, name: str, paths: Iterable[str]) -> bool:
+    """Whether a path is of one subject or story."""
+    own = [
+        pattern
+        for part in (source.parts[one] for one in parts)
+        for raw in part.patterns
+        if f"{{{place}}}" in raw
+        for folder in part.folders
+        for pattern in patterns(Part(part.store, (raw.replace(f"{{{place}}}", name),)), folder, ["*"], ["*"])
+    ]
+    whole = re.compile("|".join(translate(pattern) for pattern in own) or r"(?!)")
+    return any(whole.match(path) for path in paths)
 
 
 def patterns(part: Part, folder: str, subjects: Sequence[str], stories: Sequence[str]) -> list[str]:

@@ -174,8 +174,9 @@ class GitAnnex:
         except subprocess.TimeoutExpired:
             raise UnreachableError(f"{self.repository} did not answer within {timeout_s:g} s.") from None
         except subprocess.CalledProcessError as error:
-            told = error.stderr.decode(errors="replace").strip().splitlines()
-            raise UnreachableError(f"{self.repository} cannot be read ({told[-1] if told else error}).") from None
+            told = error.stderr.decode(errors="replace").strip().splitlines() or [str(error)]
+            reason = next((line for line in told if line.startswith("fatal:")), told[-1])
+            raise UnreachableError(f"{self.repository} cannot be read ({reason}).") from None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from brainexp.fetch.web import UnreachableError, Web
 if TYPE_CHECKING:
     from requests import Response, Session
 
-CHUNK_BYTES = 1 << 20
+#: Written at once; of a connection that breaks at most so much is lost.
+CHUNK_BYTES = 1 << 17
 #: What a file is called until it is whole: its name, eight digits of what it will be, and this.
 PARTIAL = ".brainexp-part"
 #: How a page begins that a server sends instead of a file.
