@@ -139,8 +139,13 @@ def fetched(request: Request, web: Web, console: Console, dry_run: bool) -> int:
     if dry_run:
         return 0
     plan.require_possible()
-    with counter(plan.n_bytes, request.dataset, unit="B") as bar:
-        failed = carried_out(plan, web, request.workers, bar.update)
+    try:
+        with counter(plan.n_bytes, request.dataset, unit="B") as bar:
+            failed = carried_out(plan, web, request.workers, bar.update)
+    except UnreachableError as error:
+        told = f"brainexp.fetch: {error} What came stays; run the same command again to go on."
+        console.print(told, soft_wrap=True, highlight=False, markup=False)
+        return 1
     for path, why in list(failed.items())[:MANY]:
         console.print(f"failed  {path}: {why}", soft_wrap=True, highlight=False, markup=False)
     came = len(plan.missing) - len(failed)

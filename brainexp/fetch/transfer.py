@@ -76,9 +76,7 @@ def fetch_file(
         except _BrokenOffError as broken:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= web.attempts:
-                raise UnreachableError(
-                    f"{file.url} broke off {failures} times ({broken}). What came stays; run the same command again to go on."
-                ) from None
+                raise UnreachableError(f"{file.url} broke off {failures} times in a row ({broken}).") from None
             stop.wait(web.wait_s * 2 ** (failures - 1))
             continue
         wrong = fault(part, file)
