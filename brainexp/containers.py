@@ -296,6 +296,23 @@ class Flatmap:
             )
 
 
+@dataclass(frozen=True)
+class Pycortex:
+    """A subject in a store of pycortex, which can draw the cortex flat.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of the store.
+    subject, transform : str
+        Names in it.
+    """
+
+    store: Path
+    subject: str
+    transform: str
+
+
 @dataclass(frozen=True, eq=False)
 class Space:
     """How the columns of the responses sit in the brain.
@@ -327,6 +344,8 @@ class Space:
         For ROIs in whose means each of several areas counts alike, however large: the columns of each area.
     flatmap : Flatmap, optional
         The subject's own flattened cortex.
+    pycortex : Pycortex, optional
+        The same, for a volume in the order of pycortex, where that is installed.
     """
 
     kind: Literal["rois", "volume", "surface"]
@@ -341,6 +360,7 @@ class Space:
     frame: Literal["mni", "native"] = "mni"
     areas: Mapping[str, tuple[IntArray, ...]] = field(default_factory=dict)
     flatmap: Flatmap | None = None
+    pycortex: Pycortex | None = None
 
     def __post_init__(self) -> None:
         for roi, columns in self.rois.items():

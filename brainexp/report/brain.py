@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,12 @@ def write_maps(result: Result, maps: Path, figures: Path) -> None:
         if shared and others:
             write_map(_mean(list(by_subject.values())), space, maps, "mean_r")
     for number, subject in enumerate(voxels.subjects):
-        flatmap = voxels.spaces[subject].flatmap
-        if flatmap is not None:
-            own = figures / f"flatmap_{subject}.png"
-            flat_picture(r[voxels.owner == number], flatmap, f"r, subject {subject}", own)
+        own, values = voxels.spaces[subject], r[voxels.owner == number]
+        told = (f"r, subject {subject}", figures / f"flatmap_{subject}.png")
+        if own.flatmap is not None:
+            flat_picture(values, own.flatmap, *told)
+        elif own.pycortex is not None and find_spec("cortex") is not None:
+            pycortex_picture(values, own, *told)
     if not drawable(space):
         log.warning(
             "Maps on mesh %r are written, but not drawn: known meshes are %s. Open them in other software.",
@@ -151,6 +154,47 @@ def flat_picture(values: FloatArray, flatmap: Flatmap, title: str, path: Path) -
     panel.set_title(title, fontsize=10)
     figure.colorbar(shown, ax=panel, shrink=0.6)
     figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def pycortex_picture(values: FloatArray, space: Space, title: str, path: Path) -> None:
+    """Draw one value per place of a volume on the subject's flattened cortex, with pycortex.
+
+    pycortex keeps what it computes in the store; a store that cannot be written has no picture, and the log says so.
+
+    Parameters
+    ----------
+    values : array of shape (n_places,)
+        NaN where a voxel was not scored.
+    space : Space
+        A volume with ``pycortex``.
+    title : str
+        Above the picture.
+    path : Path
+        Of the picture.
+    """
+    import cortex
+    from matplotlib import pyplot
+
+    assert space.mask is not None  # checked by Space
+    assert space.pycortex is not None
+    volume = np.full(space.mask.shape, np.nan)
+    volume[space.mask] = values
+    before = cortex.db.filestore
+    try:
+        cortex.db.filestore = str(space.pycortex.store)
+        cortex.db.reload_subjects()
+        place = (space.pycortex.subject, space.pycortex.transform)
+        shown = cortex.Volume(volume, *place, cmap=COLOURS, vmin=0.0, vmax=_top(values))
+        # Outlines and names of regions would need Inkscape.
+        figure = cortex.quickflat.make_figure(shown, with_rois=False, with_labels=False)
+        figure.suptitle(title, fontsize=10)
+        figure.savefig(path, dpi=DOTS_PER_INCH)
+        pyplot.close(figure)
+    except PermissionError as error:
+        log.warning("%s is not drawn with pycortex, which cannot write to its store: %s", path.stem, error)
+    finally:
+        cortex.db.filestore = before
+        cortex.db.reload_subjects()
 
 
 def _figure(values: FloatArray, space: Space, top: float) -> Any:

@@ -1,6 +1,8 @@
 """Maps come out in the right place, for each kind of space."""
 
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
 from nilearn.datasets import get_data_dirs, load_fsaverage
 from nilearn.surface import load_surf_mesh
 from scipy.sparse import csr_array
 
-from brainexp.containers import FSAVERAGE, Flatmap, Space
+from brainexp.containers import FSAVERAGE, Flatmap, Pycortex, Space
 from brainexp.dataset.alice import APPROXIMATE_MNI_MM, ROIS
 from brainexp.dataset.passage import REGIONS, Passage
 from brainexp.report.brain import drawable, flat_picture, page, picture, write_map, write_maps
@@ -239,6 +242,55 @@ def test_a_flatmap_has_each_pixel_at_its_place(tmp_path, monkeypatch):
     np.testing.assert_array_equal(pixels, [[0.2, np.nan, np.nan], [np.nan, 0.4, np.nan]])
     assert options["origin"] == "lower"
     assert (tmp_path / "flat.png").stat().st_size > 1000
+
+
+class FakeCortex(SimpleNamespace):
+    """What of pycortex is used, for machines without it."""
+
+    def __init__(self, writable=True):
+        super().__init__(db=SimpleNamespace(filestore="before", reload_subjects=lambda: None), drawn=[])
+        self.quickflat = SimpleNamespace(make_figure=self.make_figure)
+        self.writable = writable
+
+    def Volume(self, *given, **options):  # noqa: N802
+        return SimpleNamespace(given=given, options=options, store=self.db.filestore)
+
+    def make_figure(self, volume, **options):
+        if not self.writable:
+            raise PermissionError(13, "Permission denied", "cache")
+        self.drawn.append(volume)
+        return Figure()
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_pycortex_draws_where_it_is_installed(tmp_path, rng, monkeypatch, caplog, writable):
+    cortex = FakeCortex(writable)
+    monkeypatch.setitem(sys.modules, "cortex", cortex)
+    monkeypatch.setattr("brainexp.report.brain.find_spec", lambda name: name == "cortex")
+    space = replace(native(), pycortex=Pycortex(tmp_path / "db", "S1", "S1_auto"))
+    values = rng.uniform(0, 1, 27)
+    (tmp_path / "figures").mkdir()
+
+    write_maps(result_of({"s1": space}, values), tmp_path / "maps", tmp_path / "figures")
+
+    assert cortex.db.filestore == "before"
+    assert (tmp_path / "figures" / "flatmap_s1.png").exists() == writable
+    assert ("flatmap_s1 is not drawn with pycortex, which cannot write to its store" in caplog.text) != writable
+    for volume in cortex.drawn:
+        drawn, subject, transform = volume.given
+        np.testing.assert_array_equal(drawn[space.mask], values)
+        assert np.isnan(drawn[~space.mask]).all()
+        assert (subject, transform, volume.store) == ("S1", "S1_auto", str(tmp_path / "db"))
+
+
+def test_without_pycortex_there_is_no_flat_picture(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr("brainexp.report.brain.find_spec", lambda _: None)
+    space = replace(native(), pycortex=Pycortex(tmp_path / "db", "S1", "S1_auto"))
+    (tmp_path / "figures").mkdir()
+
+    write_maps(result_of({"s1": space}, rng.uniform(0, 1, 27)), tmp_path / "maps", tmp_path / "figures")
+
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"brain.png", "brain.html"}
 
 
 def test_spaces_are_alike_when_their_columns_mean_the_same_places():
