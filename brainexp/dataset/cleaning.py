@@ -37,7 +37,7 @@ class Cleaning:
         Keep what is faster or slower; Butterworth of fifth order, forwards and backwards.
     nuisance : tuple of str
         Regressors of the dataset that are regressed out, run by run.
-    standardise : {"off", "run"}
+    standardise : {"none", "run"}
         Divide each voxel's run by its standard deviation, about its mean.
     repeats : {"mean", "first"}
         What becomes of a story that was presented several times: the mean of its recordings, each cleaned first, or the
@@ -48,7 +48,7 @@ class Cleaning:
     high_pass_hz: float | None = None
     low_pass_hz: float | None = None
     nuisance: tuple[str, ...] = ()
-    standardise: Literal["off", "run"] = "off"
+    standardise: Literal["none", "run"] = "none"
     repeats: Literal["mean", "first"] = "mean"
 
     def __post_init__(self) -> None:

@@ -150,11 +150,13 @@ def carried_out(plan: Plan, web: Web, workers: int, moved: Callable[[int], objec
 
     plan.folder.mkdir(parents=True, exist_ok=True)
     ledger, stop, failed = Ledger(plan.folder), threading.Event(), {}
+    own = threading.local()  # a session keeps its connection for the next file, but serves one thread
 
     def one(file: RemoteFile) -> None:
         try:
             if not stop.is_set():
-                fetch_file(file, plan.folder / file.path, web, stop, moved)
+                own.session = getattr(own, "session", None) or web.session()
+                fetch_file(file, plan.folder / file.path, web, own.session, stop, moved)
                 ledger.add(file)
         except (DiskFullError, UnreachableError):
             stop.set()

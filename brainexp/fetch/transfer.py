@@ -36,6 +36,7 @@ def fetch_file(
     file: RemoteFile,
     target: Path,
     web: Web,
+    session: Session,
     stop: threading.Event,
     moved: Callable[[int], object],
 ) -> None:
@@ -49,6 +50,8 @@ def fetch_file(
         Where it shall be; must not be there.
     web : Web
         How to ask.
+    session : Session
+        Of this thread.
     stop : threading.Event
         Set to give up.
     moved : callable
@@ -66,7 +69,6 @@ def fetch_file(
     """
     part = part_path(file, target)
     part.parent.mkdir(parents=True, exist_ok=True)
-    session = web.session()
     failures, rejected = 0, 0
     while True:
         before = _size(part)

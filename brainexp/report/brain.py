@@ -305,13 +305,16 @@ def _surface_image(values: FloatArray) -> Any:
 
 
 def _slices_figure(values: FloatArray, space: Space, top: float) -> Any:
-    """Slices along the last axis of the array: the outline of a template is not that of a subject."""
+    """Slices from below to above: the outline of a template is not that of a subject."""
     from matplotlib import pyplot
 
     assert space.mask is not None  # checked by Space
+    assert space.affine is not None
+    upwards = int(np.abs(space.affine[2, :3]).argmax())
     volume = np.full(space.mask.shape, np.nan)
     volume[space.mask] = values
-    held = np.flatnonzero(space.mask.any(axis=(0, 1)))
+    volume = np.moveaxis(volume, upwards, -1)
+    held = np.flatnonzero(np.moveaxis(space.mask, upwards, -1).any(axis=(0, 1)))
     slices = np.unique(np.linspace(held[0], held[-1], SLICES).round().astype(int))
     figure, panels = pyplot.subplots(1, len(slices), figsize=(13, 2.6), squeeze=False, layout="constrained")
     for panel, number in zip(panels[0], slices, strict=True):

@@ -169,7 +169,7 @@ def test_a_voxel_that_is_nan_in_one_repeat_is_so_in_the_mean(rng):
             {"high_pass_hz": 0.1, "low_pass_hz": 0.1},
             "must lie below low_pass_hz, got 0.1 and 0.1: nothing would be left",
         ),
-        ({"standardise": "session"}, "cleaning: standardise: Input should be 'off' or 'run', got 'session'"),
+        ({"standardise": "session"}, "cleaning: standardise: Input should be 'none' or 'run', got 'session'"),
         ({"highpass": 0.1}, "unknown option of cleaning: 'highpass'. Did you mean 'high_pass_hz'?"),
     ],
 )

@@ -188,7 +188,7 @@ def remote(store, name="a/big.bin", data=None, **changes):
 
 def get(file, folder, web=WEB):
     moved = []
-    fetch_file(file, folder / file.path, web, threading.Event(), moved.append)
+    fetch_file(file, folder / file.path, web, web.session(), threading.Event(), moved.append)
     return sum(moved)
 
 
