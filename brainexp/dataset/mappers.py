@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainexp.containers import FSAVERAGE, Flatmap, IntArray, Pycortex, Space
+from brainexp.containers import FSAVERAGE, Flatmap, IntArray, Space
 from brainexp.dataset.textfile import require_file
 from brainexp.errors import DataError
 
@@ -77,61 +77,6 @@ def mapped_space(path: Path, n_voxels: int, how_to_get: str) -> Space:
         raise DataError(f"{path} maps to {mapper.shape[0]} vertices, but fsaverage has one of {sizes}. {how_to_get}")
     found = {roi: columns for roi, columns in rois.items() if columns.size}
     return Space(kind="surface", n_voxels=n_voxels, rois=found, mesh=mesh, mapper=mapper, flatmap=flatmap)
-
-
-def pycortex_space(store: Path, subject: str, n_voxels: int, how_to_get: str) -> Space:
-    """How voxels sit in a subject's own volume, where columns are those of pycortex's thick mask, as in LeBel et al. (2023).
-
-    pycortex turns volumes about, to (z, y, x), and counts voxels in that order; read with nibabel the mask is (x, y, z), in
-    whose order they would be mixed up. So the mask stands turned here, and the affine with it.
-
-    Parameters
-    ----------
-    store : Path
-        Folder of the store, such as ``pycortex-db``.
-    subject : str
-        A folder in it.
-    n_voxels : int
-        Columns of the subject's responses.
-    how_to_get : str
-        Last sentence of the errors.
-
-    Returns
-    -------
-    Space
-        A native volume without ROIs.
-
-    Raises
-    ------
-    DataError
-        If no transform of the subject has a mask of that many voxels.
-    """
-    import nibabel
-
-    sizes = []
-    for path in sorted((store / subject / "transforms").glob("*/mask_thick.nii.gz")):
-        require_file(path, how_to_get)
-        try:
-            image: Any = nibabel.load(path)
-            mask = np.asarray(image.dataobj).T != 0
-        except Exception as error:  # of any kind, for readers of images check little
-            raise DataError(f"{path} cannot be read as a volume: {error}. {how_to_get}") from None
-        if mask.sum() == n_voxels:
-            return Space(
-                kind="volume",
-                n_voxels=n_voxels,
-                rois={},
-                mask=mask,
-                affine=image.affine[:, [2, 1, 0, 3]],
-                frame="native",
-                pycortex=Pycortex(store, subject, path.parent.name),
-            )
-        sizes.append(f"{path.parent.name} has {mask.sum()}")
-    held = "; ".join(sizes) or "there is none"
-    raise DataError(
-        f"{store / subject / 'transforms'} needs a mask_thick.nii.gz of {n_voxels} voxels, as the responses have, but "
-        f"{held}. {how_to_get}"
-    )
 
 
 def parcel_mapper(labels: IntArray, parcels: Mapping[int, int]) -> csr_array:

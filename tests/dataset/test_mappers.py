@@ -1,13 +1,12 @@
 """Mappers in HDF5 as Deniz et al. (2019) and the voxelwise tutorials have them, and parcels."""
 
 import h5py
-import nibabel
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from brainexp.containers import FSAVERAGE, Space
-from brainexp.dataset.mappers import mapped_space, parcel_mapper, pycortex_space
+from brainexp.dataset.mappers import mapped_space, parcel_mapper
 from brainexp.errors import DataError
 
 N_VOXELS = 50
@@ -111,43 +110,3 @@ def test_parcels_are_painted_on_all_their_places():
     np.testing.assert_array_equal(space.placed(np.array([0.1, 0.2])), [np.nan, 0.1, 0.1, np.nan, 0.2, 0.1])
     with pytest.raises(DataError, match="1 of 3 parcels have no place in the atlas, such as label 4"):
         parcel_mapper(labels, {3: 0, 4: 1, 5: 2})
-
-
-@pytest.fixture
-def thick(tmp_path, rng):
-    """A store with a subject and two transforms, as pycortex writes them: (x, y, z) on disk."""
-    mask = rng.random((5, 6, 7)) < 0.4
-    affine = np.array([[-2.2, 0, 0, 112], [0, -2.2, 0, 139], [0, 0, 4.1, -24], [0, 0, 0, 1]], dtype=np.float32)
-    for transform, held in (("S1_auto", mask), ("other", mask[:, :, :3])):
-        folder = tmp_path / "db" / "S1" / "transforms" / transform
-        folder.mkdir(parents=True)
-        nibabel.Nifti1Image(held.astype(np.uint8), affine).to_filename(folder / "mask_thick.nii.gz")
-    return tmp_path / "db", mask, affine
-
-
-def test_columns_of_pycortex_are_counted_in_the_turned_volume(thick):
-    """As pycortex 1.4 does: columns run through (z, y, x), where the file has (x, y, z)."""
-    store, mask, affine = thick
-
-    space = pycortex_space(store, "S1", int(mask.sum()), "")
-
-    places = np.argwhere(mask.T)[:, ::-1]  # x, y, z of each column
-    millimetres = np.argwhere(space.mask) @ space.affine[:3, :3].T + space.affine[:3, 3]
-    np.testing.assert_allclose(millimetres, places @ affine[:3, :3].T + affine[:3, 3], rtol=1e-5, atol=1e-5)
-    assert not np.array_equal(places, np.argwhere(mask))
-    assert (space.kind, space.frame) == ("volume", "native")
-    assert (space.pycortex.subject, space.pycortex.transform) == ("S1", "S1_auto")
-
-
-def test_a_subject_without_a_fitting_mask_is_told(thick):
-    store, mask, _ = thick
-
-    with pytest.raises(
-        DataError, match=rf"of 3 voxels, as the responses have, but S1_auto has {mask.sum()}; other has \d+. Fet"
-    ):
-        pycortex_space(store, "S1", 3, "Fetch it.")
-    with pytest.raises(DataError, match="as the responses have, but there is none. Fetch it"):
-        pycortex_space(store, "S2", 3, "Fetch it.")
-    (store / "S1" / "transforms" / "other" / "mask_thick.nii.gz").write_bytes(b"no volume")
-    with pytest.raises(DataError, match="mask_thick.nii.gz cannot be read as a volume"):
-        pycortex_space(store, "S1", 3, "Fetch it.")
