@@ -112,8 +112,8 @@ def fsaverage_space(store: Path, freesurfer: Path, subject: str, n_voxels: int, 
         own = column[side]
         if len(own) != len(place):
             raise DataError(
-                f"{side} of {subject!r} has {len(own)} vertices in {store.name} and {len(place)} in {freesurfer.name}: they are "
-                f"of different reconstructions. {how_to_get}"
+                f"{side} of {subject!r} has {len(own)} vertices in {store.name} and {len(place)} in {freesurfer.name}: they "
+                f"are of different reconstructions. {how_to_get}"
             )
         places.append(place[own >= 0] + number * FSAVERAGE[MESH])
         columns.append(own[own >= 0])

@@ -99,7 +99,7 @@ def main(words: Sequence[str] | None = None, web: Web | None = None) -> int:
         return 0
     try:
         return fetched(request_of(chosen.options), web or Web(), console, dry_run=chosen.dry_run)
-    except BrainexpError as error:
+    except (BrainexpError, OSError) as error:  # a folder that cannot be written is the user's to mend
         console.print(f"brainexp.fetch: {error}", soft_wrap=True, highlight=False, markup=False)
         return 1
     except KeyboardInterrupt:

@@ -73,7 +73,7 @@ def fetch_file(
     while True:
         before = _size(part)
         try:
-            if file.size is None or before != file.size:
+            if file.size is None or before != file.size or not part.exists():
                 _append(file, part, web, session, stop, moved)
         except _BrokenOffError as broken:
             failures = 1 if _size(part) > before else failures + 1
@@ -111,7 +111,7 @@ def fault(path: Path, file: RemoteFile) -> str | None:
         return None if found == expected.lower() else f"its {kind} is {found} instead of {expected}"
     with path.open("rb") as content:
         head = content.read(200).lstrip().lower()
-    return "it is a web page" if head.startswith(WEB_PAGE) and path.suffix != ".html" else None
+    return "it is a web page" if head.startswith(WEB_PAGE) and not file.path.endswith(".html") else None
 
 
 def digest(path: Path, kind: str) -> str:
