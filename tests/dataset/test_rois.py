@@ -114,6 +114,30 @@ def test_annot_files_give_the_same_as_gifti(mmp, tmp_path):
         np.testing.assert_array_equal(ours[roi], columns)
 
 
+@pytest.mark.parametrize(
+    ("set_name", "names", "rois"),
+    [
+        ("yeo7", ["FreeSurfer_Defined_Medial_Wall", *(f"7Networks_{n}" for n in range(1, 8))], {"Visual": [1], "Default": [7]}),
+        (
+            "schaefer_networks",
+            ["Background+FreeSurfer_Defined_Medial_Wall", "7Networks_LH_Vis_1", "7Networks_LH_Vis_2", "7Networks_LH_Default_PFC_1"],
+            {"Vis": [1, 2], "Default": [3]},
+        ),
+    ],
+)  # fmt: skip
+def test_networks_come_from_their_annot_files(tmp_path, rng, set_name, names, rois):
+    labels = rng.integers(0, len(names), (2, FSAVERAGE["fsaverage5"]))
+    colours = np.column_stack([np.arange(len(names)), np.zeros((len(names), 3), int), np.arange(len(names))])
+    for side, own in zip("lr", labels, strict=True):
+        write_annot(tmp_path / f"{side}h.networks.annot", own, colours, names, fill_ctab=True)
+
+    found = Rois(set=set_name, labels=str(tmp_path / "lh.networks.annot")).of(surface()).rois
+
+    for roi, numbers in rois.items():
+        np.testing.assert_array_equal(found[roi], np.flatnonzero(np.isin(labels.ravel(), numbers)))
+    assert not any("wall" in roi.lower() for roi in found)
+
+
 def test_finer_labels_are_taken_at_their_first_vertices(mmp, tmp_path, rng):
     path, labels, key = mmp
     for side, own in zip("LR", labels.reshape(2, -1), strict=True):
