@@ -85,9 +85,10 @@ class Rois:
         groups = {area: (area,) for area in places} if chosen.groups is None else chosen.groups
         missing = sorted({area for areas in groups.values() for area in areas} - places.keys())
         if missing:
+            unnamed = " Labels have names by rois.names=FILE." if space.kind == "volume" and self.names is None else ""
             raise DataError(
                 f"rois: {self._named(subject)} lacks {_listed(missing)} of the set {self.set!r}; it has "
-                f"{_listed(sorted(places))}. {chosen.how_to_get}"
+                f"{_listed(sorted(places))}.{unnamed} {chosen.how_to_get}"
             )
         columns = {roi: _columns(space, [places[area] for area in areas]) for roi, areas in groups.items()}
         found = {roi: [area for area in areas if area.size] for roi, areas in columns.items()}
@@ -127,6 +128,10 @@ class Rois:
                 "labels in that space: rois.set=masks rois.labels=[PATH_WITH_{subject}]."
             )
         if self.set == "masks":
+            if len({_stem(path) for path in paths}) < len(paths):
+                raise ConfigError(
+                    f"rois: masks are called by their file names, which must differ, got {self._named(subject)}."
+                )
             return {_stem(path): voxel_mask(path, space, chosen.how_to_get) for path in paths}
         if len(paths) != 1:
             raise ConfigError(

@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix, random_array
+from scipy.sparse import csr_matrix
 
 from brainexp.containers import FSAVERAGE, Space
 from brainexp.dataset.mappers import mapped_space, parcel_mapper
@@ -20,9 +20,9 @@ def store(file, name, matrix):
 
 @pytest.fixture
 def matrices(rng):
-    to_mesh = csr_matrix(random_array((VERTICES, N_VOXELS), density=0.05, rng=rng))
-    to_pixels = csr_matrix(random_array((12, N_VOXELS), density=0.3, rng=rng))
-    return to_mesh, to_pixels
+    to_mesh = rng.random((VERTICES, N_VOXELS)) * (rng.random((VERTICES, N_VOXELS)) < 0.05)
+    to_pixels = rng.random((12, N_VOXELS)) * (rng.random((12, N_VOXELS)) < 0.3)
+    return csr_matrix(to_mesh), csr_matrix(to_pixels)
 
 
 @pytest.fixture

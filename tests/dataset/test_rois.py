@@ -309,6 +309,7 @@ def test_data_elsewhere_in_the_brain_are_refused(tmp_path):
         ({"set": "hcp_mmp", "labels": "lh.x.annot"}, "surface", DataError, "missing file lh.x.annot. Label files on"),
         ({"set": "yeo7", "labels": "y.nii"}, "native", ConfigError, "set 'yeo7' comes in MNI space, but these volumes are in"),
         ({"set": "yeo7", "labels": ("a.nii", "b.nii")}, "volume", ConfigError, "takes one volume, got 2 files. For masks give"),
+        ({"set": "masks", "labels": ("a/m.nii", "b/m.nii.gz")}, "volume", ConfigError, "by their file names, which must differ, got m.nii, m.nii.gz"),
         ({"set": "labels", "labels": "a.nii"}, "rois", ConfigError, r"columns are ROIs already \(A\), so label files do not"),
         ({"set": "hcp_mmp_language"}, "rois", DataError, "rois: the dataset lacks 10d, 23c.* it has A. Label files"),
     ],
@@ -357,6 +358,13 @@ def test_an_atlas_that_lacks_areas_of_the_set_is_refused_and_they_are_named(tmp_
         DataError, match=r"a_hemi-L.label.gii lacks V2 of the set 'hcp_mmp_reading'|lacks 44, 45, A1, A4"
     ):
         Rois(set="hcp_mmp_reading", labels=str(tmp_path / "a_hemi-L.label.gii")).of(surface())
+
+
+def test_a_volume_without_names_is_told_that_it_needs_them(tmp_path):
+    file = nifti(tmp_path / "mmp.nii.gz", np.arange(8).reshape(2, 2, 2))
+
+    with pytest.raises(DataError, match=r"lacks 10d, .*it has 1, 2, 3, .*Labels have names by rois.names=FILE"):
+        Rois(set="hcp_mmp_language", labels=file).of(volume(np.ones((2, 2, 2), bool)))
 
 
 def test_known_traps_of_published_groups_are_kept_apart():
