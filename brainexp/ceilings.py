@@ -269,20 +269,7 @@ def _require_same_columns(spaces: Mapping[str, Space]) -> None:
     """Raise ConfigError if column i of one subject is not the same place as column i of another."""
     (first, one), *others = spaces.items()
     for subject, other in others:
-        placed = one.kind != "unplaced"
-        alike = (
-            placed
-            and (one.kind, one.n_voxels, one.mesh) == (other.kind, other.n_voxels, other.mesh)
-            and all(
-                a is b or (a is not None and b is not None and np.array_equal(a, b))
-                for a, b in (
-                    (one.mask, other.mask),
-                    (one.affine, other.affine),
-                    (one.coordinates_mm, other.coordinates_mm),
-                )
-            )
-        )
-        if not alike:
+        if not one.same_columns(other):
             raise ConfigError(
                 f"ceiling.method=inter_subject needs the same columns in all subjects, but those of {first!r} and "
                 f"{subject!r} differ. Give ceiling.method=cross_subject."

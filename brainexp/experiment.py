@@ -30,6 +30,7 @@ from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, moved_up, scorable_voxels
 from brainexp.features import passage_features, word_features
 from brainexp.interfaces import (
+    Cleaned,
     Compression,
     Dataset,
     Encoder,
@@ -221,6 +222,7 @@ def run(experiment: Experiment) -> Result:
         readouts=readouts,
         remarks=(
             *recordings.remarks,
+            *cleaning_remarks(experiment.dataset, recordings.run_lengths, folds),
             *known.remarks,
             *damaged.remarks,
             *experiment.encoder.remarks(scored.penalty[..., target.scorable]),
@@ -347,6 +349,20 @@ def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, 
             f"words. Give at least split.gap_trs={reach_trs}, or leave it null."
         )
     return folds_of_blocks(run_lengths, split.folds, gap_trs)
+
+
+def cleaning_remarks(source: Dataset, run_lengths: Sequence[int], folds: Sequence[Fold]) -> tuple[str, ...]:
+    """Say so where responses were cleaned over whole runs of which a fold holds out a part."""
+    run = np.repeat(np.arange(len(run_lengths)), run_lengths)
+    split = any(np.isin(run[fold.test], run[fold.train]).any() for fold in folds)
+    if not split or not isinstance(source, Cleaned) or not source.cleaning.crosses_rows:
+        return ()
+    steps = ", ".join(f"dataset.cleaning.{step}" for step in source.cleaning.crosses_rows)
+    return (
+        f"{steps}: fitted to whole runs, of which folds hold out a part, so training rows know a little of held-out ones. "
+        "Hold out whole runs (split.by=run), or switch these steps off; nuisance can be removed with weights of training "
+        "rows by encoder.nuisance.",
+    )
 
 
 def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[Fold]) -> tuple[Target, Voxels]:

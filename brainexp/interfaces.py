@@ -101,6 +101,23 @@ class SignalToNoise(Protocol):
         """Standard deviation of the signal over that of the noise of one recording, array of shape (n_voxels,)."""
 
 
+class RunWise(Protocol):
+    """What is done to the responses of whole runs before the analysis."""
+
+    @property
+    def crosses_rows(self) -> tuple[str, ...]:
+        """Steps that are fitted to all rows of a run, by their options."""
+
+
+@runtime_checkable
+class Cleaned(Protocol):
+    """A dataset whose responses are cleaned beforehand, each run for itself."""
+
+    @property
+    def cleaning(self) -> RunWise:
+        """How."""
+
+
 @dataclass(frozen=True)
 class RenderedText:
     """A text as the model sees it, and where the stimulus' words begin in it (a character offset)."""

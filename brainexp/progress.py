@@ -20,11 +20,11 @@ def progress(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
     return bar
 
 
-def counter(total: int, what: str) -> Any:
-    """Return a bar to be moved by hand with ``update``; use it in a with statement."""
+def counter(total: int, what: str, unit: str = "it") -> Any:
+    """Return a bar to be moved by hand with ``update``; use it in a with statement. Units of "B" are shown as kB, MB, GB."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, disable=None, leave=False)
+    return tqdm(total=total, desc=what, disable=None, leave=False, unit=unit, unit_scale=unit == "B")
 
 
 def pace(done: int, total: int, seconds: float, what: str) -> str:

@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Calibration, Compression, Dataset, Encoder, Model, Probe, Prompt
@@ -164,11 +164,16 @@ def validated(kind: type[Validated], options: Mapping[str, Any], what: str) -> V
     from pydantic import TypeAdapter, ValidationError
 
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for key in options:
+    values = dict(options)
+    for key, value in options.items():
         if key not in known:
             raise ConfigError(f"unknown option of {what}: {key!r}.{did_you_mean(key, known)}")
+        if isinstance(value, Mapping):  # options of their own, which pydantic would not hold to the known ones
+            nested = get_type_hints(kind)[key]
+            if isinstance(nested, type) and dataclasses.is_dataclass(nested):
+                values[key] = validated(nested, value, f"{what}: {key}")
     try:
-        return TypeAdapter(kind).validate_python(dict(options))
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -187,6 +192,8 @@ def _plain(option: str, value: Any) -> Any:
         return INNER_REGISTRIES[option].options(value)
     if option in INNER_LISTS:
         return [INNER_LISTS[option].options(one) for one in value]
+    if dataclasses.is_dataclass(value):
+        return plain_fields(value)
     return list(value) if isinstance(value, tuple) else value
 
 

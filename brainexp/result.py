@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -80,23 +81,28 @@ class Voxels:
 
     def ceiling_spread(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Standard error and 95 % interval of each ceiling, arrays of shape (n_voxels,), NaN where unknown."""
-        return spread(np.empty((0, len(self.owner))) if self.ceiling_draws is None else self.ceiling_draws)
+        return spread(self.draws())
 
-    def mean_ceiling_spread(self, at: IntArray) -> tuple[float, float, float]:
-        """Standard error and 95 % interval of the mean ceiling of some columns."""
-        draws = _row_means(self.draws_of(at))
-        return float(spread(draws[:, None])[0][0]), *basic_interval(_mean(self.ceiling[at]), draws)
+    def mean_ceiling_spread(self, areas: Sequence[IntArray]) -> tuple[float, float, float]:
+        """Standard error and 95 % interval of the mean ceiling of an ROI."""
+        draws = over_areas(_row_means, areas, self.draws())
+        mean = float(over_areas(_row_means, areas, self.ceiling))
+        return float(spread(draws[:, None])[0][0]), *basic_interval(mean, draws)
 
-    def roi_columns(self) -> Iterator[tuple[int, str, IntArray]]:
-        """Yield the number of each subject, the name of each of its ROIs and the columns of that, all voxels last."""
+    def roi_areas(self) -> Iterator[tuple[int, str, tuple[IntArray, ...]]]:
+        """Yield the number of each subject, the name of each of its ROIs and the columns of its areas, all voxels last.
+
+        An ROI in whose means columns count alike is a single area.
+        """
         for number, subject in enumerate(self.subjects):
-            own = np.flatnonzero(self.owner == number)
-            yield from ((number, roi, own[columns]) for roi, columns in self.spaces[subject].rois.items())
-            yield number, ALL_VOXELS, own
+            own, space = np.flatnonzero(self.owner == number), self.spaces[subject]
+            for roi, columns in space.rois.items():
+                yield number, roi, tuple(own[area] for area in space.areas.get(roi, (columns,)))
+            yield number, ALL_VOXELS, (own,)
 
-    def draws_of(self, at: IntArray) -> FloatArray:
-        """Draws of the ceilings of some columns, array of shape (n_draws, len(at)); no rows where there are none."""
-        return np.empty((0, len(at))) if self.ceiling_draws is None else self.ceiling_draws[:, at]
+    def draws(self) -> FloatArray:
+        """Draws of the ceilings, array of shape (n_draws, n_voxels); no rows where there are none."""
+        return np.empty((0, len(self.owner))) if self.ceiling_draws is None else self.ceiling_draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,16 +231,19 @@ def score_table(source: str, evaluation: Evaluation, voxels: Voxels) -> pd.DataF
         *zip(evaluation.numbers, by_layer, strict=True),
         (pd.NA, (evaluation.r, evaluation.r2, chosen_validation)),
     ]
-    places = [(*place, voxels.mean_ceiling_spread(place[2])) for place in voxels.roi_columns()]
+    places = [(*place, voxels.mean_ceiling_spread(place[2])) for place in voxels.roi_areas()]
+    ratio = partial(ratio_of_means, floor=voxels.ceiling_floor)
     for layer, (r, r2, validation_r) in settings:
         r_norm = voxels.normalised(r)
-        for number, roi, at, ceiling_spread in places:
+        measured = np.stack([r, r_norm, r2, validation_r, voxels.ceiling])
+        for number, roi, areas, ceiling_spread in places:
+            at = np.concatenate(areas)
             counts = (len(at), int(np.isfinite(r[at]).sum()))
-            means = [_mean(values[at]) for values in (r, r_norm, r2, validation_r, voxels.ceiling)]
-            ratio = float(ratio_of_means(r[at], voxels.ceiling[at], voxels.ceiling_floor))
+            means = over_areas(_row_means, areas, measured).tolist()
+            of_means = float(over_areas(ratio, areas, r, voxels.ceiling))
             n_normalised = int(np.isfinite(r_norm[at]).sum())
             rows.append(
-                (source, voxels.subjects[number], layer, roi, *counts, *means, n_normalised, ratio, *ceiling_spread)
+                (source, voxels.subjects[number], layer, roi, *counts, *means, n_normalised, of_means, *ceiling_spread)
             )
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS)).astype({"layer": "Int64"})
 
@@ -275,8 +284,8 @@ def variance_table(shares: Mapping[str, FloatArray], voxels: Voxels) -> pd.DataF
     import pandas as pd
 
     rows = [
-        (voxels.subjects[number], roi, name, _mean(values[at]))
-        for number, roi, at in voxels.roi_columns()
+        (voxels.subjects[number], roi, name, float(over_areas(_row_means, areas, values)))
+        for number, roi, areas in voxels.roi_areas()
         for name, values in shares.items()
     ]
     return pd.DataFrame(rows, columns=["subject", "roi", "share", "value"])
@@ -313,11 +322,12 @@ def normalised_intervals(r: FloatArray, voxels: Voxels) -> dict[str, float]:
         NaN where nothing is drawn.
     """
     ratios: dict[str, FloatArray] = {}
-    for number, roi, at in voxels.roi_columns():
-        ceiling = np.vstack([voxels.ceiling[at], voxels.draws_of(at)])
-        both = ratios.setdefault(roi, np.full((2, len(ceiling), len(voxels.subjects)), np.nan))
-        both[0, :, number] = _row_means(normalised(r[at], ceiling, voxels.ceiling_floor))
-        both[1, :, number] = ratio_of_means(r[at], ceiling, voxels.ceiling_floor)
+    drawn_ceilings = np.vstack([voxels.ceiling, voxels.draws()])
+    both_ratios = partial(_both_ratios, floor=voxels.ceiling_floor)
+    for number, roi, areas in voxels.roi_areas():
+        here = over_areas(both_ratios, areas, r, drawn_ceilings)
+        both = ratios.setdefault(roi, np.full((*here.shape, len(voxels.subjects)), np.nan))
+        both[..., number] = here
     found: dict[str, float] = {}
     for roi, both in ratios.items():
         prefix = "alignment" if roi == ALL_VOXELS else f"alignment/{roi}"
@@ -326,6 +336,30 @@ def normalised_intervals(r: FloatArray, voxels: Voxels) -> dict[str, float]:
             low, high = basic_interval(_mean(estimate), drawn)
             found |= {f"{prefix}/{measure}_low": low, f"{prefix}/{measure}_high": high}
     return found
+
+
+def over_areas(measure: Callable[..., FloatArray], areas: Sequence[IntArray], *values: FloatArray) -> FloatArray:
+    """Mean over the areas of an ROI, each counting alike, of a measure of the columns of one; NaN is left out.
+
+    Parameters
+    ----------
+    measure : callable
+        From arrays of shape (..., n_columns) to an array of any shape, the same for every area.
+    areas : sequence of arrays of int
+        Columns of each area.
+    *values : arrays of shape (..., n_voxels)
+        Of which the measure gets an area's columns.
+
+    Returns
+    -------
+    array of the measure's shape
+    """
+    return _row_means(np.stack([measure(*(one[..., at] for one in values)) for at in areas], axis=-1))
+
+
+def _both_ratios(r: FloatArray, ceiling: FloatArray, floor: float) -> FloatArray:
+    """Mean of ratios, and ratio of means."""
+    return np.stack([_row_means(normalised(r, ceiling, floor)), ratio_of_means(r, ceiling, floor)])
 
 
 def _drawn_subjects(values: FloatArray, subject_draws: IntArray | None) -> FloatArray:

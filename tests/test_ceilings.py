@@ -42,7 +42,7 @@ def known(experiment, dataset, **ceiling):
 def responding(voxels):
     """Columns in which something is planted, and those in which nothing is."""
     names = {True: [], False: []}
-    for _, roi, at in voxels.roi_columns():
+    for _, roi, (at,) in voxels.roi_areas():
         if roi in REGIONS:
             names[bool(REGIONS[roi].responds_to)].append(at)
     return np.concatenate(names[True]), np.concatenate(names[False])

@@ -29,6 +29,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
         "encoder: banded_ridge, ",
         "huth_bootstrap, litcoder, oota, oota_s1, ridge",
         "prompt: chat, plain, task",
+        "python -m brainexp.fetch",
         "minilm",
     ):
         assert words in told

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
-from brainexp.containers import Clock, Design, Fold, Layers, Passage, Responses, Space, Stimulus
+from brainexp.containers import Clock, Design, Flatmap, Fold, Layers, Passage, Responses, Space, Stimulus
 from brainexp.errors import BrainexpError, DataError
 
 CLOCK = Clock(start_s=10.0, tr_s=2.0, n_trs=5)
@@ -182,7 +183,7 @@ def test_a_roi_needs_columns_of_the_responses(columns):
     roi = {"IFG": np.array([0]), "A1": np.array(columns, dtype=int)}
 
     with pytest.raises(DataError, match=r"ROI 'A1' must name at least one of the columns 0..3, and no other; it names"):
-        Space(kind="surface", n_voxels=4, rois=roi, mesh="fsaverage5")
+        Space(kind="surface", n_voxels=4, rois=roi, mesh="mine")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_spaces_of_each_kind_are_made_from_what_they_need():
     spaces = [
         Space(kind="volume", n_voxels=4, rois=roi, mask=np.ones((2, 2, 1), bool), affine=AFFINE),
         Space(kind="rois", n_voxels=4, rois=roi, coordinates_mm=np.zeros((4, 3))),
-        Space(kind="surface", n_voxels=4, rois=roi, mesh="fsaverage5"),
+        Space(kind="surface", n_voxels=4, rois=roi, mesh="mine"),
     ]
 
     assert [space.kind for space in spaces] == ["volume", "rois", "surface"]
@@ -269,3 +270,76 @@ def test_a_passage_without_stretches_is_one_stretch():
 def test_impossible_stretches_are_refused(text, stretches, message):
     with pytest.raises(DataError, match=message):
         Passage(text, stretches)
+
+
+def mapped(weights, **options):
+    return Space(kind="surface", n_voxels=weights.shape[1], rois={}, mesh="mine", mapper=csr_array(weights), **options)
+
+
+def test_values_are_brought_to_places_as_the_matrix_says(rng):
+    weights, values = rng.random((6, 4)), rng.standard_normal(4)
+    weights[2] = 0
+
+    placed = mapped(weights).placed(values)
+
+    np.testing.assert_allclose(np.delete(placed, 2), np.delete(weights @ values, 2))
+    assert np.isnan(placed[2])  # no column is there
+
+
+def test_known_columns_take_the_part_of_unknown_ones():
+    weights = np.array([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6], [1.0, 0.0, 0.0]])
+
+    placed = mapped(weights).placed(np.array([np.nan, 3.0, 1.0]))
+
+    np.testing.assert_allclose(placed, [3.0, (0.2 * 3 + 0.6) / 0.8, np.nan])
+
+
+def test_columns_that_are_places_stay_as_they_are(rng):
+    values = rng.standard_normal(4)
+
+    assert Space(kind="surface", n_voxels=4, rois={}, mesh="mine").placed(values) is values
+
+
+def test_maps_are_of_the_same_places_though_columns_differ():
+    one, other = mapped(np.eye(4)[:, :3]), mapped(np.eye(4)[:, :2])
+
+    assert one.same_places(other)
+    assert not one.same_columns(other)
+    assert one.same_columns(mapped(np.eye(4)[:, :3]))
+    assert not one.same_columns(mapped(np.eye(4)[:, 1:]))
+
+
+def test_equal_indices_in_two_subjects_own_volumes_are_different_places():
+    volume = {"kind": "volume", "n_voxels": 4, "rois": {}, "mask": np.ones((2, 2, 1), bool), "affine": AFFINE}
+
+    assert Space(**volume).same_columns(Space(**volume))
+    assert not Space(**volume, frame="native").same_places(Space(**volume, frame="native"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"mesh": "fsaverage6"},
+            r"fsaverage6 has 2 × 40962 vertices, but there are 20484 places. Name the right one of",
+        ),
+        ({"mapper": csr_array(np.ones((20484, 3)))}, "the mapper has weights for 3 columns, but there are 20484"),
+        (
+            {"flatmap": Flatmap(csr_array(np.ones((4, 3))), np.ones((2, 2), bool))},
+            "the flatmap has weights for 3 columns, but there are 20484",
+        ),
+        (
+            {"rois": {"IFG": np.arange(4)}, "areas": {"IFG": (np.arange(2),)}},
+            "the areas of ROI 'IFG' must have its columns, each once, and no other",
+        ),
+        ({"areas": {"IFG": (np.arange(2),)}}, "the areas of ROI 'IFG' must have its columns"),
+    ],
+)
+def test_parts_of_a_space_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(DataError, match=message):
+        Space(**{"kind": "surface", "n_voxels": 20484, "rois": {}, "mesh": "fsaverage5"} | options)
+
+
+def test_a_flatmap_has_a_row_per_pixel():
+    with pytest.raises(DataError, match="as many rows as its mask has pixels, but there are 4 and 3"):
+        Flatmap(csr_array(np.ones((4, 3))), np.array([[True, True], [True, False]]))

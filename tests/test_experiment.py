@@ -511,7 +511,7 @@ def test_a_surface_dataset_goes_the_same_way(experiment):
             return np.full(50, np.nan)
 
         def space(self, subject):
-            return Space(kind="surface", n_voxels=50, rois={"left": np.arange(25)}, mesh="fsaverage5")
+            return Space(kind="surface", n_voxels=50, rois={"left": np.arange(25)}, mesh="fifty")
 
     result = run(dataclasses.replace(experiment, dataset=Vertices(), split=Split(folds=3)))
 

@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from brainexp.dataset.roi_sets import ROI_SETS
 from tests.conftest import CONF
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -45,6 +47,29 @@ def test_every_command_for_the_cache_is_understood(command, tmp_path, capsys):
 
     assert main([*shlex.split(command, comments=True), "--dir", str(tmp_path)]) == 0
     assert "0 entries" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", re.findall(r"^ {4}python -m brainexp\.fetch (.*)$", README, flags=re.MULTILINE))
+def test_every_command_that_fetches_is_understood(command):
+    from brainexp.fetch.__main__ import request_of
+
+    words = [word for word in shlex.split(command, comments=True) if word != "--dry-run"]
+
+    assert not words or all(request_of(words).names)
+
+
+def test_options_of_rois_and_cleaning_are_shown_with_their_defaults():
+    from brainexp.dataset.cleaning import Cleaning
+    from brainexp.dataset.rois import Rois
+    from brainexp.registry import plain_fields
+
+    (shown,) = re.findall(r"```yaml\n(rois:.*?)```", README, flags=re.DOTALL)
+    shown = yaml.safe_load(shown)
+
+    assert shown["cleaning"] == plain_fields(Cleaning())
+    assert shown["rois"] | {"set": None, "labels": None} == plain_fields(Rois())
+    for name in re.findall(r"`([a-z0-9_]+)`", re.search(r"\| `rois.set` .*?\n\n", README, flags=re.DOTALL)[0]):
+        assert name in ROI_SETS or name in ("columns", "areas"), name
 
 
 def test_the_example_of_a_dataset_runs(tmp_path, composed, small_run, monkeypatch):

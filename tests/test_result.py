@@ -207,6 +207,42 @@ def drawn(voxels: Voxels, ceilings: np.ndarray | None, n_draws: int = 500) -> Vo
     return dataclasses.replace(voxels, ceiling_draws=ceilings, subject_draws=subjects)
 
 
+def test_areas_of_an_roi_count_alike_where_asked_for(evaluation, voxels):
+    """Bob's region has an area of one voxel and one of three, one of which is not scored."""
+    areas = (np.array([3]), np.array([0, 1, 2]))
+    whole = space(4, IFG=[0, 1, 2, 3])
+    spaces = {**voxels.spaces, "bob": dataclasses.replace(whole, areas={"IFG": areas})}
+
+    by_area = row(score_table("model", evaluation, dataclasses.replace(voxels, spaces=spaces)), "bob", None, "IFG")
+    by_voxel = row(
+        score_table("model", evaluation, dataclasses.replace(voxels, spaces={**spaces, "bob": whole})),
+        "bob",
+        None,
+        "IFG",
+    )
+
+    assert by_area.r == pytest.approx((0.6 + (0.2 + 0.4) / 2) / 2)
+    assert by_voxel.r == pytest.approx((0.2 + 0.4 + 0.6) / 3)
+    assert by_area.r2 == pytest.approx((0.36 + (0.04 + 0.16) / 2) / 2)
+    assert by_area.ceiling == pytest.approx((0.8 + 0.4 + 0.8) / 3)  # that of the first area is unknown
+    assert by_area.r_norm == pytest.approx((0.2 / 0.4 + 0.4 / 0.8) / 2)
+    assert (by_area.n_voxels, by_area.n_scored) == (by_voxel.n_voxels, by_voxel.n_scored) == (4, 3)
+
+
+def test_equal_areas_give_the_mean_over_voxels(evaluation, voxels):
+    whole = space(4, IFG=[1, 2])
+    split = dataclasses.replace(whole, areas={"IFG": (np.array([1]), np.array([2]))})
+
+    tables = [
+        score_table("model", evaluation, dataclasses.replace(voxels, spaces={**voxels.spaces, "bob": one})).drop(
+            columns="r_norm_ratio_of_means"  # a mean of ratios of areas is none of all voxels
+        )
+        for one in (whole, split)
+    ]
+
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_without_draws_there_is_no_interval(evaluation, voxels):
     found = normalised_intervals(CHOSEN_R, voxels)
 
