@@ -25,7 +25,9 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
 
     for words in (
         "dataset: alice, deniz2019, lebel2023, passage, synthetic",
-        "compression: none",
+        "compression: awq, bnb_fp4, ",
+        "compression/calibration: grammar, ",
+        "holmes, knowledge, minimal_pairs, ",
         "encoder: banded_ridge, ",
         "huth_bootstrap, litcoder, oota, oota_s1, ridge",
         "prompt: chat, plain, task",

@@ -33,7 +33,7 @@ class BitsAndBytes(Compressing):
                 yield f"needs {library}, which is not installed. Install it: pip install brainexp[compress]"
         if blueprint.device.split(":")[0] not in ("cpu", "cuda"):
             yield f"runs on cpu and cuda, but model.device={blueprint.device}"
-        layers = [name for name in blueprint.linear if name not in blueprint.head]
+        layers = [name for name in blueprint.linear if name not in (*blueprint.head, *blueprint.transposed)]
         if not layers:
             yield f"a {blueprint.family} has no linear layers that it could change. Give compression=none."
         if _has_experts(blueprint.family):
@@ -51,7 +51,7 @@ class BitsAndBytes(Compressing):
     def modules(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Return the linear layers that are changed."""
         kept = self._kept_modules(blueprint)
-        return tuple(name for name in blueprint.linear if not _kept(name, kept))
+        return tuple(name for name in blueprint.linear if name not in blueprint.transposed and not _kept(name, kept))
 
     def _kept_modules(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Heads, what was asked for, and layers that transformers keeps in full precision, such as T5's "wo"."""

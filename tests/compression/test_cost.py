@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from brainexp.compression.cost import bits, cost, disk_bytes, sparsity, stored, stored_bits, tensor_bytes
+from brainexp.compression.layer_drop import LayerDrop
 from brainexp.compression.none import NoCompression
 from brainexp.compression.options import Compressing
+from brainexp.compression.recipe import Recipe
+from brainexp.compression.rtn import RoundToNearest
 from brainexp.interfaces import Claims
 from brainexp.model.static_vectors import StaticVectors
 from brainexp.model.transformer import Transformer
@@ -21,13 +24,9 @@ class FourBits(Compressing):
     """Groups of 32 inputs share a scale of 16 bits, in some layers."""
 
     of: str = ""
-    dropped: int = 0
 
     def claims(self, blueprint):
         return Claims(modules=tuple(name for name in blueprint.linear if self.of in name))
-
-    def blocks_left(self, n_blocks):
-        return n_blocks - self.dropped
 
     def bits_per_weight(self, shape, dense_bits):
         assert dense_bits == 16
@@ -76,13 +75,14 @@ def test_only_the_layers_that_the_method_changes_count_as_changed():
 
 def test_blocks_that_are_gone_take_nothing():
     n_linear, n_all = by_hand("m")
+    recipe = Recipe((LayerDrop(n_blocks=1, by="last"), RoundToNearest(bits=4, group_size=32)))
 
-    found = bits(ladder("m", dtype="bfloat16"), FourBits(dropped=1))
+    found = bits(ladder("m", dtype="bfloat16"), recipe)
 
     left = 0.75 * n_linear
     others = n_all - n_linear
-    assert found["bits_per_linear_weight"] == pytest.approx(4.5)
-    assert found["bits_per_weight"] == pytest.approx((4.5 * left + 16 * others) / (left + others))
+    assert found["bits_per_linear_weight"] == pytest.approx(0.75 * 4.5)
+    assert found["bits_per_weight"] == pytest.approx((4.5 * left + 16 * others) / n_all)
 
 
 def test_gpt2_has_the_bits_of_its_dtype_too(checkpoints):
