@@ -10,7 +10,7 @@ import numpy as np
 
 from brainexp.containers import Design, FloatArray, Fold
 from brainexp.solve.features import row_kernel, row_matrix, scaling
-from brainexp.solve.penalties import NODE_STEP, PER_NODE
+from brainexp.solve.penalties import BLOCK_WIDTH, PER_FUNCTION, RANK
 from brainexp.solve.ridge import Downdated, Dual, Primal, Solver, Work
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int
 
 def _search(n_components: FloatArray | int, n_penalties: int) -> FloatArray:
     """Multiplications and additions per row and voxel that give the sums of every penalty, with nodes or without."""
-    nodes = np.minimum(n_components, LOG_RANGE / NODE_STEP)
+    functions = np.minimum(n_components, RANK * LOG_RANGE / BLOCK_WIDTH)
     found: FloatArray = np.minimum(
-        4 * n_components + 2 * (n_penalties + PER_NODE) * nodes, 2 * n_penalties * n_components
+        2 * RANK * n_components + 2 * PER_FUNCTION * n_penalties * functions, 2 * n_penalties * n_components
     )
     return found

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from brainexp.containers import FloatArray, Fold, IntArray
-from brainexp.solve.penalties import FINE_STEP, Spectral, cachefuls, correlation, explained, validation_r, validation_r2
+from brainexp.solve.penalties import Measure, Shrinkage, Validation, Weigh, scores
+from brainexp.solve.spectrum import Spectrum, features_vary, places
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Components below this share of the largest eigenvalue are rounding.
-RANK = 1e-13
 #: Rounding of single precision, amplified by the spectrum, from which double precision is taken. Over random problems at
 #: this limit single precision changed predictions by 3e-5 of a response's standard deviation, 8e-4 at most, and r by 2e-4
 #: at most; away from the limit by a hundredth of that.
 MAX_ERROR = 1e-4
-#: The same of a prediction of validation rows, by which penalties are compared.
-MAX_SEARCH_ERROR = 1e-3
+#: Voxels on which the errors of fast scores are measured, and by how much the largest one is multiplied.
+SAMPLE, SAFETY = 50, 2.0
+#: Error with which the score of the only penalty that may be best is good enough.
+MAX_SCORE_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
 class Work:
-    """How a solver computes; only nodes change more than rounding, and only r by which penalties are chosen.
+    """How a solver computes; penalties are those that exact arithmetic chooses.
 
     Parameters
     ----------
@@ -39,16 +40,14 @@ class Work:
     voxels_per_batch : int
         Voxels solved at once.
     nodes : bool or None
-        As for `brainexp.solve.penalties.Spectral`.
+        Whether all penalties are first compared nearly and fast, and only those exactly that may be best: in single
+        precision, unless False; in double precision only if True. As for `brainexp.solve.penalties.Validation`.
     """
 
     device: str = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
     voxels_per_batch: int = 8192
     nodes: bool | None = None
-
-
-Measure = Literal["r", "r2"]
 
 
 class Solver(Protocol):
@@ -67,14 +66,13 @@ class Solver(Protocol):
         """
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """Predictions of each inner fold's validation rows, one below the other, array of shape (n_rows, n_voxels)."""
+        """Predictions of each inner fold's validation rows, one below the other, array of shape (n_rows, n_voxels).
+
+        Every penalty must be one of those that were searched.
+        """
 
     def weights(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """Weights of training rows (dual) or of features (primal), array of shape (n_weights, n_voxels)."""
-
-
-#: How predictions of validation rows are scored, by measure.
-SCORES: dict[Measure, Callable[[Spectral, Tensor, Tensor], Tensor]] = {"r": validation_r, "r2": validation_r2}
 
 
 def chosen(scores: FloatArray, alphas: Sequence[float]) -> tuple[FloatArray, FloatArray]:
@@ -85,7 +83,184 @@ def chosen(scores: FloatArray, alphas: Sequence[float]) -> tuple[FloatArray, Flo
     return best, np.where(known.any(axis=0), np.asarray(alphas)[at], max(alphas))
 
 
-class Dual:
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One way to score penalties: type of the responses, every inner fold ready for it."""
+
+    dtype: Any
+    validations: list[Validation]
+
+
+#: How wrong scores may be, (n_penalties,), and differences of any two of a voxel, (n_penalties, n_penalties).
+_Error = tuple["Tensor", "Tensor"]
+
+
+class _Ridge(ABC):
+    """What all forms share: search, predictions of inner folds, and the fit of all training rows.
+
+    Parameters
+    ----------
+    fold : Fold
+        Rows.
+    alphas : sequence of float
+        Penalties.
+    work : Work
+        How to compute.
+    outer : Spectrum
+        Of all training rows.
+    """
+
+    def __init__(self, fold: Fold, alphas: Sequence[float], work: Work, outer: Spectrum) -> None:
+        self._fold, self._work = fold, work
+        self._alphas = _like(np.asarray(alphas, float), outer.eigenvalues)
+        self._dtype = _dtype(work, (outer.largest / min(alphas)) ** 0.5)
+        self._outer = outer.trimmed(outer.largest).cast(self._dtype)
+
+    @abstractmethod
+    def _validation(self, number: int) -> Validation:
+        """How an inner fold's validation rows are predicted, in double precision."""
+
+    @abstractmethod
+    def _shared(self, own: Tensor) -> Tensor:
+        """What all inner folds need of centred responses, shape (..., n_voxels)."""
+
+    @abstractmethod
+    def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
+        """Weights of an inner fold for `Validation`."""
+
+    @abstractmethod
+    def _components(self, own: Tensor) -> Tensor:
+        """Weights of `_outer` before they are shrunk, of centred responses."""
+
+    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
+        """As `Solver.search`.
+
+        Fast scores differ from exact ones. By how much is measured for each penalty on a sample of voxels; where that
+        leaves several penalties that may be best, these are scored again: in single precision, then in double.
+        """
+        steps = self._steps(measure, responses.shape[1])
+        errors = self._errors(steps, responses, measure)
+
+        def compared(own: Tensor, _: slice) -> Tensor:
+            own = _centred(own)
+            return self._compared(own, self._shared(own), steps, errors, measure)
+
+        return _by_chunk(compared, responses, steps[0].dtype, self._alphas, self._work)
+
+    def _compared(
+        self, own: Tensor, shared: Tensor, steps: Sequence[_Step], errors: Sequence[_Error], measure: Measure
+    ) -> Tensor:
+        import torch
+
+        found = self._scores(steps[0], own, shared, measure)
+        wanted = torch.ones_like(found, dtype=torch.bool)
+        for step, (error, gap) in zip(steps[1:], errors, strict=True):
+            wanted &= _in_doubt(torch.where(wanted, found, -torch.inf), error, gap)
+            voxels = torch.nonzero(wanted.any(dim=0))[:, 0]
+            asked, few = wanted[:, voxels], own[:, voxels].to(step.dtype)
+            known = shared[..., voxels] if step.dtype == own.dtype else self._shared(few)
+            again = self._scores(step, few, known, measure, asked).to(found.dtype)
+            found[:, voxels] = torch.where(asked, again, found[:, voxels])
+        return found
+
+    def _steps(self, measure: Measure, n_voxels: int) -> list[_Step]:
+        """From fast to exact; few voxels are not worth a fast step."""
+        import torch
+
+        single = self._work.dtype == "float32" and n_voxels > SAMPLE
+        rough = self._work.nodes is not False if single else bool(self._work.nodes) and n_voxels > SAMPLE
+        folds = [self._validation(number) for number in range(len(self._fold.inner))]
+        exact = [one.prepared(measure, nodes=False) for one in folds]
+        found = [_Step(torch.float64, exact)]
+        if single:
+            found.insert(0, _Step(torch.float32, [one.cast(torch.float32) for one in exact]))
+        if rough:
+            dtype, fast = found[0].dtype, _fast(self._work) if single else None
+            near = [one.prepared(measure, self._work.nodes).cast(dtype, fast) for one in folds]
+            found.insert(0, _Step(dtype, near))
+        return found
+
+    def _errors(self, steps: Sequence[_Step], responses: FloatArray, measure: Measure) -> list[_Error]:
+        """How wrong every step but the last may be; penalties share most of the rounding, so differences are closer."""
+        import torch
+
+        if len(steps) == 1:
+            return []
+        voxels = np.linspace(0, responses.shape[1] - 1, SAMPLE).astype(int)
+        sample, found = _centred(_like(responses[:, voxels], self._alphas)), []
+        for step in steps:
+            own = sample.to(step.dtype)
+            found.append(self._scores(step, own, self._shared(own), measure).double())
+        exact = found.pop()
+        errors = []
+        for one in found:
+            missed = torch.nan_to_num(one - exact, nan=torch.inf)[:, exact.isfinite().all(dim=0)]
+            missed = torch.cat([missed, missed.new_zeros(len(missed), 1)], dim=1)
+            gap = torch.nan_to_num((missed[:, None] - missed).abs(), nan=torch.inf)
+            errors.append((SAFETY * missed.abs().amax(dim=1), SAFETY * gap.amax(dim=2)))
+        return errors
+
+    def _scores(
+        self, step: _Step, own: Tensor, shared: Tensor, measure: Measure, wanted: Tensor | None = None
+    ) -> Tensor:
+        total = own.new_zeros(len(self._alphas), own.shape[1])
+        for number, (fit, held) in enumerate(self._fold.inner):
+            validation = step.validations[number]
+            weigh = self._weigh(number, validation, own, shared)
+            total += scores(validation, weigh, own[held] - own[fit].mean(dim=0), measure, wanted)
+        return total / len(self._fold.inner)
+
+    def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
+        """As `Solver.cross_predict`."""
+        number = np.abs(penalty - self._alphas.cpu().numpy()[:, None]).argmin(axis=0)
+        folds = [self._validation(at) for at in range(len(self._fold.inner))]
+        dtype = self._cross_dtype(folds)
+        folds = [one.cast(dtype) for one in folds]
+
+        def predictions(given: Tensor, chunk: slice) -> Tensor:
+            import torch
+
+            own, found = _centred(given), []
+            shared = self._shared(own)
+            for at, (validation, (fit, held)) in enumerate(zip(folds, self._fold.inner, strict=True)):
+                weights = self._weigh(at, validation, own, shared)(slice(None))
+                guess = own.new_empty(len(held), own.shape[1])
+                for one in np.unique(number[chunk]):
+                    alike = places(np.flatnonzero(number[chunk] == one), own)
+                    guess[:, alike] = validation.one(int(one), weights[:, alike])
+                found.append(guess + given[fit].mean(dim=0))
+            return torch.cat(found)
+
+        return _by_chunk(predictions, responses, dtype, self._alphas, self._work)
+
+    def _cross_dtype(self, folds: Sequence[Validation]) -> Any:
+        return self._dtype
+
+    def predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
+        """As `Solver.predict`."""
+
+        def predictions(own: Tensor, chunk: slice) -> Tensor:
+            return (self._outer.basis @ self._shrunk(own, penalty[chunk])).double() + own.mean(dim=0)
+
+        return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
+
+    def weights(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
+        """As `Solver.weights`; those of training rows have sum zero."""
+
+        def coefficients(own: Tensor, chunk: slice) -> Tensor:
+            return self._outer.vectors @ self._per_weight(self._shrunk(own, penalty[chunk]))
+
+        return _by_chunk(coefficients, responses, self._dtype, self._alphas, self._work)
+
+    def _per_weight(self, shrunk: Tensor) -> Tensor:
+        return shrunk / self._outer.eigenvalues[:, None].to(shrunk.dtype)
+
+    def _shrunk(self, own: Tensor, penalty: FloatArray) -> Tensor:
+        value, components = self._outer.eigenvalues[:, None], self._components(_centred(own))
+        return components * (value / (value + _like(penalty, value))).to(own.dtype)
+
+
+class Dual(_Ridge):
     """Ridge by the kernel between rows: for more features than rows.
 
     Parameters
@@ -101,72 +276,34 @@ class Dual:
     """
 
     def __init__(self, kernel: Tensor, fold: Fold, alphas: Sequence[float], work: Work) -> None:
-        self._fold, self._work, self._alphas = fold, work, _like(np.asarray(alphas, float), kernel)
-        every = _Spectrum.of(kernel, fold.train, fold.test)
-        self._dtype = _dtype(work, (every.largest / min(alphas)) ** 0.5)
-        self._outer = every.trimmed(every.largest).cast(self._dtype)
+        every = Spectrum.of(kernel, fold.train, fold.test)
+        super().__init__(fold, alphas, work, every)
         self._prepare_search(kernel, every)
 
-    def _prepare_search(self, kernel: Tensor, every: _Spectrum) -> None:
+    def _prepare_search(self, kernel: Tensor, every: Spectrum) -> None:
         train = self._fold.train
-        # Penalties are chosen by these spectra, predictions made by none of them: digits that no penalty feels may go.
-        dtype = _dtype(self._work, every.largest / float(self._alphas.min()), MAX_SEARCH_ERROR)
         self._inner = [
-            _Spectrum.of(kernel, train[fit], train[validation], dtype, every.largest).cast(self._dtype)
-            for fit, validation in self._fold.inner
+            Spectrum.of(kernel, train[fit], train[held], every.largest) for fit, held in self._fold.inner
         ]
 
-    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
-        """As `Solver.search`."""
-        scores = partial(self._scores, score=SCORES[measure])
-        return _by_chunk(scores, responses, self._dtype, self._alphas, self._work)
+    def _validation(self, number: int) -> Validation:
+        own = self._inner[number]
+        return Validation(own.basis, Shrinkage(own.eigenvalues, self._alphas))
 
-    def _scores(self, own: Tensor, _: slice, score: Callable[[Spectral, Tensor, Tensor], Tensor]) -> Tensor:
-        total = own.new_zeros(len(self._alphas), own.shape[1])
-        for spectrum, (fit, validation) in zip(self._inner, self._fold.inner, strict=True):
-            spectral = Spectral(spectrum.basis, spectrum.eigenvalues, self._alphas, nodes=self._work.nodes)
-            mean = own[fit].mean(dim=0)
-            total += score(spectral, spectrum.vectors.T @ (own[fit] - mean), own[validation] - mean)
-        return total / len(self._inner)
+    def _shared(self, own: Tensor) -> Tensor:
+        return own[:0]  # nothing
 
-    def predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """As `Solver.predict`."""
+    def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
+        dtype, fitted = validation.basis.dtype, _centred(own[self._fold.inner[number][0]])
+        weights = self._inner[number].vectors.to(dtype).T @ fitted.to(dtype)
+        return lambda voxels: weights[:, voxels]
 
-        def predictions(own: Tensor, chunk: slice) -> Tensor:
-            return (self._outer.basis @ self._shrunk(own, penalty[chunk])).double() + own.mean(dim=0)
-
-        return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
-
-    def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """As `Solver.cross_predict`."""
-
-        def predictions(own: Tensor, chunk: slice) -> Tensor:
-            import torch
-
-            found = []
-            for spectrum, (fit, _) in zip(self._inner, self._fold.inner, strict=True):
-                shrinkage = _shrinkage(spectrum.eigenvalues, penalty[chunk], own.dtype)
-                guess = spectrum.basis @ (shrinkage * (spectrum.vectors.T @ _centred(own[fit])))
-                found.append(guess + own[fit].mean(dim=0))
-            return torch.cat(found)
-
-        return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
-
-    def weights(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """Weights of the training rows, array of shape (n_train, n_voxels), each column with sum zero."""
-
-        def dual(own: Tensor, chunk: slice) -> Tensor:
-            value = self._outer.eigenvalues[:, None].to(own.dtype)
-            return self._outer.vectors @ (self._shrunk(own, penalty[chunk]) / value)
-
-        return _by_chunk(dual, responses, self._dtype, self._alphas, self._work)
-
-    def _shrunk(self, own: Tensor, penalty: FloatArray) -> Tensor:
-        return _shrinkage(self._outer.eigenvalues, penalty, own.dtype) * (self._outer.vectors.T @ _centred(own))
+    def _components(self, own: Tensor) -> Tensor:
+        return self._outer.vectors.T @ own
 
 
 class Downdated(Dual):
-    """The dual form with one decomposition for all inner folds, which pays when they are many.
+    """The dual form with one decomposition for all inner folds, which pays when they are many or products are fast.
 
     With ``K = V Λ Vᵀ`` on centred rows and ``H`` its shrinkage ``V Λ (Λ + a)⁻¹ Vᵀ``, a fit without the rows L predicts of
     them ``(V a (Λ + a)⁻¹ Vᵀ)_LL⁻¹ H_LF z`` and the mean of the rows F that are left, which is taken out of their responses
@@ -174,99 +311,39 @@ class Downdated(Dual):
     its difference of responses and misses, which loses all digits where the penalty is large.
     """
 
-    def _prepare_search(self, kernel: Tensor, every: _Spectrum) -> None:
-        self._every = every
-        self._varies = [self._features_vary(kernel, every, fit) for fit, _ in self._fold.inner]
-        shrinkage = self._spectral(every.vectors).shrinkage()
-        inverses = self._inverses(shrinkage)
-        least = int(self._alphas.argmin())
+    def _prepare_search(self, kernel: Tensor, every: Spectrum) -> None:
+        import torch
+
+        self._every, self._out, self._turns = every, [], []
+        retained = self._alphas[:, None] / (every.eigenvalues + self._alphas[:, None])
+        for fit, held in self._fold.inner:
+            out = np.setdiff1d(np.arange(len(self._fold.train)), fit)
+            vectors, at = every.vectors[out], places(self._fold.train[fit], kernel)
+            varies = features_vary(kernel[at[:, None], at], every.largest)  # else the guess is the mean
+            own = places(np.searchsorted(out, held), vectors)
+            inverses = [torch.linalg.inv((vectors * row) @ vectors.T)[own] for row in retained]
+            self._out.append(out)
+            self._turns.append(torch.stack(inverses) * varies)
+
+    def _validation(self, number: int) -> Validation:
+        basis = self._every.vectors[self._out[number]]
+        return Validation(basis, Shrinkage(self._every.eigenvalues, self._alphas), self._turns[number])
+
+    def _shared(self, own: Tensor) -> Tensor:
+        return self._every.vectors.to(own.dtype).T @ own
+
+    def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
+        left = own[self._out[number]] - own[self._fold.inner[number][0]].mean(dim=0)
+        basis = validation.basis
+        return lambda voxels: shared[:, voxels] - basis.T @ left[:, voxels].to(basis.dtype)
+
+    def _cross_dtype(self, folds: Sequence[Validation]) -> Any:
         # Rounding of what an inverse multiplies grows by its largest eigenvalue at most, at the least penalty.
-        growth = max(float(np.linalg.norm(inverse[least].cpu().numpy(), 2)) for inverse in inverses)
-        self._search_dtype = _dtype(self._work, growth)
-        self._vectors = every.vectors.to(self._search_dtype)
-        self._searched = [inverse.to(self._search_dtype) for inverse in inverses]
-
-    def _spectral(self, vectors: Tensor) -> Spectral:
-        return Spectral(vectors, self._every.eigenvalues, self._alphas, nodes=self._work.nodes, step=FINE_STEP)
-
-    def _features_vary(self, kernel: Tensor, every: _Spectrum, fit: IntArray) -> bool:
-        """Whether features vary where an inner fold is fitted; else its guess is the mean."""
-        at = _places(self._fold.train[fit], kernel)
-        left = kernel[at[:, None], at]
-        return bool(left.trace() - left.mean() * len(fit) > RANK * every.largest)
-
-    def _inverses(self, shrinkage: Tensor) -> list[Tensor]:
-        """What turns shrunk sums into guesses, of every inner fold: float64 of shape (n_penalties, n_validation, n_out)."""
-        import torch
-
-        found = []
-        for varies, (fit, validation) in zip(self._varies, self._fold.inner, strict=True):
-            out = self._out(fit)
-            vectors = self._every.vectors[out]
-            own = _places(np.searchsorted(out, validation), vectors)
-            inverse = [torch.linalg.inv((vectors * (1 - row)) @ vectors.T)[own] for row in shrinkage]
-            found.append(torch.stack(inverse) * varies)
-        return found
-
-    def _out(self, fit: IntArray) -> IntArray:
-        return np.setdiff1d(np.arange(len(self._fold.train)), fit)
-
-    def _folds(self, own: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Of each inner fold: vectors of the rows left out, components and mean of the rows that are left."""
-        centre = own.mean(dim=0)
-        own = own - centre
-        weights = self._vectors.T @ own
-        for fit, _ in self._fold.inner:
-            out = self._out(fit)
-            mean = own[fit].mean(dim=0)
-            vectors = self._vectors[out]
-            yield vectors, weights - vectors.T @ (own[out] - mean), mean + centre
-
-    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
-        """As `Solver.search`."""
-        scores = partial(self._missed_scores, measure=measure)
-        return _by_chunk(scores, responses, self._search_dtype, self._alphas, self._work)
-
-    def _missed_scores(self, own: Tensor, _: slice, measure: Measure) -> Tensor:
-        import torch
-
-        total = own.new_zeros(len(self._alphas), own.shape[1])
-        given = zip(self._folds(own), self._searched, self._fold.inner, strict=True)
-        for (vectors, weights, mean), inverse, (_fit, validation) in given:
-            spectral = self._spectral(vectors)
-            observed, found = own[validation] - mean, []
-            for piece in cachefuls(spectral, own.shape[1]):
-                guess = torch.bmm(inverse, spectral.sums(weights[:, piece]))
-                if measure == "r2":
-                    found.append(explained(observed[:, piece] - guess, observed[:, piece]))
-                else:
-                    found.append(correlation(guess - guess.mean(dim=1, keepdim=True), observed[:, piece]))
-            total += torch.cat(found, dim=1)
-        return total / len(self._searched)
-
-    def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """As `Solver.cross_predict`; every penalty must be one of those that were searched."""
-        number = np.abs(penalty - self._alphas.cpu().numpy()[:, None]).argmin(axis=0)
-        value = self._every.eigenvalues
-        exact = [one.to(self._search_dtype) for one in self._inverses(value / (value + self._alphas[:, None]))]
-
-        def predictions(own: Tensor, chunk: slice) -> Tensor:
-            import torch
-
-            found = []
-            for (vectors, weights, mean), inverse in zip(self._folds(own), exact, strict=True):
-                shrunk = vectors @ (_shrinkage(value, penalty[chunk], own.dtype) * weights)
-                guess = shrunk.new_empty(inverse.shape[1], own.shape[1])
-                for at in np.unique(number[chunk]):
-                    alike = _places(np.flatnonzero(number[chunk] == at), own)
-                    guess[:, alike] = inverse[at] @ shrunk[:, alike]
-                found.append(guess + mean)
-            return torch.cat(found)
-
-        return _by_chunk(predictions, responses, self._search_dtype, self._alphas, self._work)
+        least = int(self._alphas.argmin())
+        return _dtype(self._work, max(float(np.linalg.norm(turns[least].cpu().numpy(), 2)) for turns in self._turns))
 
 
-class Primal:
+class Primal(_Ridge):
     """Ridge by the covariance of features: for fewer features than rows.
 
     Parameters
@@ -280,150 +357,59 @@ class Primal:
     def __init__(self, rows: Tensor, fold: Fold, alphas: Sequence[float], work: Work) -> None:
         import torch
 
-        self._fold, self._work, self._alphas = fold, work, _like(np.asarray(alphas, float), rows)
         train = rows[fold.train] - rows[fold.train].mean(dim=0)
         test = rows[fold.test] - rows[fold.train].mean(dim=0)
         covariance = train.T @ train
-        every = _Spectrum.of_covariance(covariance, test)
-        self._dtype = _dtype(work, (every.largest / min(alphas)) ** 0.5)
-        self._outer = every.trimmed(every.largest).cast(self._dtype)
-        self._train = train.to(self._dtype)
-        self._inner = []
-        for fit, validation in fold.inner:
+        every = Spectrum.of_covariance(covariance, test)
+        super().__init__(fold, alphas, work, every)
+        self._train, self._inner = train, []
+        for fit, held in fold.inner:
             # All sums are zero over the training rows: those over the fit are the negative of those over what it leaves out.
             out = np.setdiff1d(np.arange(len(fold.train)), fit)
             left = train[out]
             mean = -left.sum(dim=0) / len(fit)
             fitted = covariance - left.T @ left - len(fit) * torch.outer(mean, mean)
-            spectrum = _Spectrum.of_covariance(fitted, train[validation] - mean).trimmed(every.largest)
-            self._inner.append((spectrum.cast(self._dtype), mean.to(self._dtype), (fit, validation), out))
+            spectrum = Spectrum.of_covariance(fitted, train[held] - mean).trimmed(every.largest)
+            self._inner.append((spectrum, mean, out))
 
-    def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
-        """As `Solver.search`."""
+    def _validation(self, number: int) -> Validation:
+        own = self._inner[number][0]
+        return Validation(own.basis, Shrinkage(own.eigenvalues, self._alphas))
 
-        def scores(own: Tensor, _: slice) -> Tensor:
-            total = own.new_zeros(len(self._alphas), own.shape[1])
-            for (spectrum, components), rows in zip(self._inner_components(own), self._fold.inner, strict=True):
-                spectral = Spectral(spectrum.basis, spectrum.eigenvalues, self._alphas, nodes=self._work.nodes)
-                total += SCORES[measure](spectral, components, own[rows[1]] - own[rows[0]].mean(dim=0))
-            return total / len(self._inner)
-
-        return _by_chunk(scores, responses, self._dtype, self._alphas, self._work)
-
-    def _inner_components(self, own: Tensor) -> Iterator[tuple[_Spectrum, Tensor]]:
-        """Spectrum and components of each inner fold; what is left out is taken from the whole, which is less work."""
+    def _shared(self, own: Tensor) -> Tensor:
+        """Covariance of features and responses over the rows that each inner fold fits: what it leaves out is taken away."""
         import torch
 
-        own = _centred(own)
-        covariance = self._train.T @ own
-        for spectrum, mean, _, out in self._inner:
+        train = self._train.to(own.dtype)
+        covariance, fitted = train.T @ own, []
+        for _, mean, out in self._inner:
             left = own[out]
-            fitted = covariance - self._train[out].T @ left + torch.outer(mean, left.sum(dim=0))
-            yield spectrum, spectrum.components(fitted)
+            fitted.append(covariance - train[out].T @ left + torch.outer(mean.to(own.dtype), left.sum(dim=0)))
+        return torch.stack(fitted)
 
-    def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """As `Solver.cross_predict`."""
+    def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
+        weights = self._inner[number][0].cast(own.dtype).components(shared[number])
+        return lambda voxels: weights[:, voxels]
 
-        def predictions(own: Tensor, chunk: slice) -> Tensor:
-            import torch
+    def _components(self, own: Tensor) -> Tensor:
+        return self._outer.components(self._train.to(own.dtype).T @ own)
 
-            found = []
-            for (spectrum, components), (fit, _) in zip(self._inner_components(own), self._fold.inner, strict=True):
-                shrunk = _shrinkage(spectrum.eigenvalues, penalty[chunk], own.dtype) * components
-                found.append(spectrum.basis @ shrunk + own[fit].mean(dim=0))
-            return torch.cat(found)
-
-        return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
-
-    def predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """As `Solver.predict`."""
-
-        def predictions(own: Tensor, chunk: slice) -> Tensor:
-            return (self._outer.basis @ self._shrunk(own, penalty[chunk])).double() + own.mean(dim=0)
-
-        return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
-
-    def weights(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
-        """Weights of the standardised features, array of shape (n_features, n_voxels)."""
-
-        def coefficients(own: Tensor, chunk: slice) -> Tensor:
-            return self._outer.vectors @ self._shrunk(own, penalty[chunk])
-
-        return _by_chunk(coefficients, responses, self._dtype, self._alphas, self._work)
-
-    def _shrunk(self, own: Tensor, penalty: FloatArray) -> Tensor:
-        components = self._outer.components(self._train.T @ _centred(own))
-        return _shrinkage(self._outer.eigenvalues, penalty, own.dtype) * components
+    def _per_weight(self, shrunk: Tensor) -> Tensor:
+        return shrunk
 
 
-@dataclass(frozen=True, eq=False)
-class _Spectrum:
-    """Eigenvectors of centred training rows (or of their covariance), and what they add to held-out rows."""
+def _in_doubt(scores: Tensor, error: Tensor, gap: Tensor) -> Tensor:
+    """Where a penalty may be a voxel's best, unless it is the only one and its score good enough.
 
-    vectors: Tensor  # (n_train, n_components), or (n_features, n_components)
-    eigenvalues: Tensor  # (n_components,), float64, descending
-    basis: Tensor  # (n_held_out, n_components)
+    ``gap`` of shape (n_penalties, n_penalties) is the largest error of a difference, ``error`` that of a score.
+    """
+    import torch
 
-    @classmethod
-    def of(
-        cls, kernel: Tensor, train: IntArray, held_out: IntArray, dtype: Any = None, largest: float | None = None
-    ) -> _Spectrum:
-        """Decompose the centred kernel of the training rows.
-
-        All components but the constant are kept; with the ``largest`` eigenvalue of a kernel that holds this one, those
-        that are more than rounding beside it. ``dtype`` is that of the decomposition; None for float64.
-        """
-        import torch
-
-        at, held = _places(train, kernel), _places(held_out, kernel)
-        own = kernel[at[:, None], at]
-        mean = own.mean(dim=0)
-        # The constant, which centring takes out, is moved to the top, where no other component mixes with it.
-        top = 2 * torch.trace(own) if largest is None else 2 * largest
-        centred = own - mean - mean[:, None] + mean.mean() + top / len(own)
-        value, vectors = (found.to(own.dtype) for found in torch.linalg.eigh(centred.to(dtype or own.dtype)))
-        value, vectors = value.flip(0)[1:].clamp(min=0.0), vectors.flip(1)[:, 1:]
-        if largest is not None and float(own.trace() - mean.mean() * len(own)) <= RANK * largest:
-            value, vectors = value[:0], vectors[:, :0]  # features do not vary here: all that is left is rounding
-        elif largest is not None:
-            rank = RANK if dtype in {None, own.dtype} else torch.finfo(dtype).eps
-            kept = int((value > rank * largest).sum())
-            value, vectors = value[:kept], vectors[:, :kept]
-        between = kernel[held[:, None], at]
-        between = between - between.mean(dim=1, keepdim=True) - mean + mean.mean()
-        return cls(vectors, value, (between @ vectors) / value.clamp(min=torch.finfo(value.dtype).tiny))
-
-    @classmethod
-    def of_covariance(cls, covariance: Tensor, held_out: Tensor) -> _Spectrum:
-        """Decompose the covariance of centred training rows."""
-        import torch
-
-        value, vectors = torch.linalg.eigh(covariance)
-        return cls(vectors.flip(1), value.flip(0), held_out @ vectors.flip(1))
-
-    @property
-    def largest(self) -> float:
-        """The largest eigenvalue."""
-        return float(self.eigenvalues[0])
-
-    def trimmed(self, largest: float) -> _Spectrum:
-        """Without components that are rounding beside this eigenvalue; none is left where no feature varies."""
-        kept = int((self.eigenvalues > RANK * largest).sum())
-        return _Spectrum(self.vectors[:, :kept], self.eigenvalues[:kept], self.basis[:, :kept])
-
-    def components(self, covariance: Tensor) -> Tensor:
-        """``Λ⁻¹ Qᵀ Xᵀ Y`` of the covariance of features and responses."""
-        return (self.vectors.T @ covariance) / self.eigenvalues[:, None].to(covariance.dtype)
-
-    def cast(self, dtype: Any) -> _Spectrum:
-        """The same with vectors and basis of another type; eigenvalues stay float64."""
-        return _Spectrum(self.vectors.to(dtype), self.eigenvalues, self.basis.to(dtype))
-
-
-def _shrinkage(eigenvalues: Tensor, penalty: FloatArray, dtype: Any) -> Tensor:
-    """``Λ / (Λ + a)`` of penalties of shape (n_voxels,), shape (n_components, n_voxels)."""
-    value = eigenvalues[:, None]
-    return (value / (value + _like(penalty, value))).to(dtype)
+    known = torch.where(scores.isfinite(), scores, -torch.inf)
+    best, at = known.max(dim=0)
+    candidate = (best - known <= gap[:, at]) & known.isfinite()
+    rough = candidate & (error > MAX_SCORE_ERROR)[:, None]
+    return candidate & ((candidate.sum(dim=0) > 1) | rough.any(dim=0))
 
 
 def _by_chunk(
@@ -442,12 +428,24 @@ def _by_chunk(
     return np.concatenate(found, axis=1)
 
 
-def _dtype(work: Work, amplification: float, most: float = MAX_ERROR) -> Any:
+def _dtype(work: Work, amplification: float) -> Any:
     """Single precision where it is wanted and its rounding, so much amplified, stays small."""
     import torch
 
-    enough = np.finfo(np.float32).eps * amplification <= most
+    enough = np.finfo(np.float32).eps * amplification <= MAX_ERROR
     return torch.float32 if work.dtype == "float32" and enough else torch.float64
+
+
+def _fast(work: Work) -> Any:
+    """The type whose products are fastest: bfloat16 where the processor multiplies it, else single precision."""
+    import torch
+
+    if work.device == "cpu":
+        able = torch.cpu.get_capabilities()
+        has = able.get("avx512_bf16", False) or able.get("amx_bf16", False)
+    else:
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if has else torch.float32
 
 
 def _centred(values: Tensor) -> Tensor:
@@ -458,9 +456,3 @@ def _like(values: FloatArray, like: Tensor) -> Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)
-
-
-def _places(rows: IntArray, like: Tensor) -> Tensor:
-    import torch
-
-    return torch.from_numpy(rows).to(like.device)
