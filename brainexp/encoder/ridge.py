@@ -50,5 +50,9 @@ class Ridge(RidgeOptions):
         if not given.n_features:
             return mean_only(responses, fold, n_bands=1)
         solver = given.solver([1.0])
-        _, validation_r, penalty = searched(solver, responses, self)
-        return Fitted(validation_r, penalty[None], solver.predict(responses, penalty))
+        if self.choose_by == "r":
+            validation_r, penalty, predicted = solver.solve(responses)
+        else:
+            _, validation_r, penalty = searched(solver, responses, self)
+            predicted = solver.predict(responses, penalty)
+        return Fitted(validation_r, penalty[None], predicted)

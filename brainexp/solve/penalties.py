@@ -196,8 +196,14 @@ def scores(
     """
     import torch
 
+    mean = observed.mean(dim=0)
+    centred = observed - mean
+    rounding = 8 * torch.finfo(observed.dtype).eps * mean.abs()
+    spread = (centred * centred).sum(dim=0)
+    spread = torch.where(spread > len(observed) * rounding**2, spread, 0.0)
     if measure == "r":
-        observed = observed - observed.mean(dim=0)
+        observed = centred
+    square = (observed * observed).sum(dim=0)
     cross, power = (observed.new_zeros(len(validation.shrinkage.alphas), observed.shape[1]) for _ in range(2))
     if wanted is None:
         for rows, own in validation.groups:
@@ -205,14 +211,14 @@ def scores(
                 guess = own.every(weigh(piece), observed.dtype)
                 cross[:, piece] += (guess * observed[rows, piece]).sum(dim=1)
                 power[:, piece] += (guess * guess).sum(dim=1)
-        return score(cross, power, observed, measure)
+        return score(cross, power, square, spread, measure)
     weights = weigh(slice(None))
     for penalty, asked in enumerate(wanted):
         voxels = torch.nonzero(asked)[:, 0]
         guess = validation.one(penalty, weights[:, voxels])
         cross[penalty, voxels] = (guess * observed[:, voxels]).sum(dim=0)
         power[penalty, voxels] = (guess * guess).sum(dim=0)
-    return torch.where(wanted, score(cross, power, observed, measure), torch.nan)
+    return torch.where(wanted, score(cross, power, square, spread, measure), torch.nan)
 
 
 def _cachefuls(validation: Validation, n_voxels: int) -> Iterator[slice]:
@@ -225,15 +231,15 @@ def _cachefuls(validation: Validation, n_voxels: int) -> Iterator[slice]:
         yield slice(first, first + width)
 
 
-def score(cross: Tensor, power: Tensor, observed: Tensor, measure: Measure) -> Tensor:
+def score(cross: Tensor, power: Tensor, square: Tensor, spread: Tensor, measure: Measure) -> Tensor:
     """Pearson's r or R² from sums over rows.
 
     Parameters
     ----------
     cross, power : Tensor of shape (n_penalties, n_voxels)
         Sums of predictions times responses, and of squared predictions; for r of centred ones.
-    observed : Tensor of shape (n_rows, n_voxels)
-        Responses; for r centred.
+    square, spread : Tensor of shape (n_voxels,)
+        Sums of squared responses, and of squared centred ones.
     measure : {"r", "r2"}
 
     Returns
@@ -243,9 +249,5 @@ def score(cross: Tensor, power: Tensor, observed: Tensor, measure: Measure) -> T
     """
     import torch
 
-    if measure == "r":
-        found = cross / (power * (observed * observed).sum(dim=0)).sqrt()
-    else:
-        spread = ((observed - observed.mean(dim=0)) ** 2).sum(dim=0)
-        found = 1 - ((observed * observed).sum(dim=0) - 2 * cross + power) / spread
+    found = cross / (power * spread).sqrt() if measure == "r" else 1 - (square - 2 * cross + power) / spread
     return torch.where(torch.isfinite(found), found, torch.nan)

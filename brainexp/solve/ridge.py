@@ -65,6 +65,9 @@ class Solver(Protocol):
         The mean is added in double precision: beside it a prediction that is shrunk to nearly nothing would lose its digits.
         """
 
+    def solve(self, responses: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Search by r, choose and predict in one go: r and penalty of shape (n_voxels,), predictions of held-out rows."""
+
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """Predictions of each inner fold's validation rows, one below the other, array of shape (n_rows, n_voxels).
 
@@ -112,6 +115,7 @@ class _Ridge(ABC):
 
     def __init__(self, fold: Fold, alphas: Sequence[float], work: Work, outer: Spectrum) -> None:
         self._fold, self._work = fold, work
+        self._out = [np.setdiff1d(np.arange(len(fold.train)), fit) for fit, _ in fold.inner]
         self._alphas = _like(np.asarray(alphas, float), outer.eigenvalues)
         self._dtype = _dtype(work, (outer.largest / min(alphas)) ** 0.5)
         self._outer = outer.trimmed(outer.largest).cast(self._dtype)
@@ -129,86 +133,101 @@ class _Ridge(ABC):
         """Weights of an inner fold for `Validation`."""
 
     @abstractmethod
-    def _components(self, own: Tensor) -> Tensor:
-        """Weights of `_outer` before they are shrunk, of centred responses."""
+    def _components(self, own: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Weights of `_outer` before they are shrunk, of centred responses; with what inner folds share, if known."""
 
     def search(self, responses: FloatArray, measure: Measure = "r") -> FloatArray:
         """As `Solver.search`.
 
-        Fast scores differ from exact ones. By how much is measured for each penalty on a sample of voxels; where that
-        leaves several penalties that may be best, these are scored again: in single precision, then in double.
+        Fast scores differ from exact ones. By how much is measured on a sample of voxels; where that leaves several
+        penalties that may be best, these are scored exactly.
         """
         steps = self._steps(measure, responses.shape[1])
-        errors = self._errors(steps, responses, measure)
+        error = self._errors(steps, responses, measure)
 
         def compared(own: Tensor, _: slice) -> Tensor:
             own = _centred(own)
-            return self._compared(own, self._shared(own), steps, errors, measure)
+            return self._compared(own, self._shared(own), steps, error, measure)
 
         return _by_chunk(compared, responses, steps[0].dtype, self._alphas, self._work)
 
+    def solve(self, responses: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As `Solver.solve`."""
+        steps = self._steps("r", responses.shape[1])
+        error = self._errors(steps, responses, "r")
+
+        def solved(given: Tensor, _: slice) -> Tensor:
+            import torch
+
+            own = _centred(given)
+            shared = self._shared(own)
+            found = self._compared(own, shared, steps, error, "r")
+            best, penalty = chosen(found.cpu().numpy(), self._alphas.tolist())
+            fits = own.dtype == self._dtype
+            components = self._components(own.to(self._dtype), shared if fits else None)
+            guess = (self._outer.basis @ self._shrunk(components, penalty)).double() + given.mean(dim=0)
+            return torch.cat([_like(np.stack([best, penalty]).astype(float), guess), guess])
+
+        found = _by_chunk(solved, responses, steps[0].dtype, self._alphas, self._work)
+        return found[0], found[1], found[2:]
+
     def _compared(
-        self, own: Tensor, shared: Tensor, steps: Sequence[_Step], errors: Sequence[_Error], measure: Measure
+        self, own: Tensor, shared: Tensor, steps: Sequence[_Step], error: _Error | None, measure: Measure
     ) -> Tensor:
         import torch
 
         found = self._scores(steps[0], own, shared, measure)
-        wanted = torch.ones_like(found, dtype=torch.bool)
-        for step, (error, gap) in zip(steps[1:], errors, strict=True):
-            wanted &= _in_doubt(torch.where(wanted, found, -torch.inf), error, gap)
+        if error is not None:
+            wanted = _in_doubt(found, *error)
             voxels = torch.nonzero(wanted.any(dim=0))[:, 0]
-            asked, few = wanted[:, voxels], own[:, voxels].to(step.dtype)
-            known = shared[..., voxels] if step.dtype == own.dtype else self._shared(few)
-            again = self._scores(step, few, known, measure, asked).to(found.dtype)
-            found[:, voxels] = torch.where(asked, again, found[:, voxels])
+            asked, few = wanted[:, voxels], own[:, voxels].double()
+            exact = self._scores(steps[1], few, self._shared(few), measure, asked).to(found.dtype)
+            found[:, voxels] = torch.where(asked, exact, found[:, voxels])
         return found
 
     def _steps(self, measure: Measure, n_voxels: int) -> list[_Step]:
-        """From fast to exact; few voxels are not worth a fast step."""
+        """Fast, then exact; few voxels are not worth a fast step."""
         import torch
 
-        single = self._work.dtype == "float32" and n_voxels > SAMPLE
-        rough = self._work.nodes is not False if single else bool(self._work.nodes) and n_voxels > SAMPLE
+        single = self._work.dtype == "float32"
         folds = [self._validation(number) for number in range(len(self._fold.inner))]
-        exact = [one.prepared(measure, nodes=False) for one in folds]
-        found = [_Step(torch.float64, exact)]
-        if single:
-            found.insert(0, _Step(torch.float32, [one.cast(torch.float32) for one in exact]))
-        if rough:
-            dtype, fast = found[0].dtype, _fast(self._work) if single else None
-            near = [one.prepared(measure, self._work.nodes).cast(dtype, fast) for one in folds]
-            found.insert(0, _Step(dtype, near))
-        return found
+        exact = _Step(torch.float64, [one.prepared(measure, nodes=False) for one in folds])
+        if n_voxels <= SAMPLE or not (single or self._work.nodes):
+            return [exact]
+        dtype, fast = (torch.float32, _fast(self._work)) if single else (torch.float64, None)
+        return [_Step(dtype, [one.prepared(measure, self._work.nodes).cast(dtype, fast) for one in folds]), exact]
 
-    def _errors(self, steps: Sequence[_Step], responses: FloatArray, measure: Measure) -> list[_Error]:
-        """How wrong every step but the last may be; penalties share most of the rounding, so differences are closer."""
+    def _errors(self, steps: Sequence[_Step], responses: FloatArray, measure: Measure) -> _Error | None:
+        """How wrong the fast step may be; penalties share most of the rounding, so differences are closer."""
         import torch
 
         if len(steps) == 1:
-            return []
+            return None
         voxels = np.linspace(0, responses.shape[1] - 1, SAMPLE).astype(int)
         sample, found = _centred(_like(responses[:, voxels], self._alphas)), []
         for step in steps:
             own = sample.to(step.dtype)
             found.append(self._scores(step, own, self._shared(own), measure).double())
-        exact = found.pop()
-        errors = []
-        for one in found:
-            missed = torch.nan_to_num(one - exact, nan=torch.inf)[:, exact.isfinite().all(dim=0)]
-            missed = torch.cat([missed, missed.new_zeros(len(missed), 1)], dim=1)
-            gap = torch.nan_to_num((missed[:, None] - missed).abs(), nan=torch.inf)
-            errors.append((SAFETY * missed.abs().amax(dim=1), SAFETY * gap.amax(dim=2)))
-        return errors
+        near, exact = (one[:, found[1].isfinite().all(dim=0)] for one in found)
+        missed = torch.nan_to_num(near - exact, nan=torch.inf)
+        missed = torch.cat([missed, missed.new_zeros(len(missed), 1)], dim=1)  # there may be no voxel to measure on
+        gap = torch.nan_to_num((missed[:, None] - missed).abs(), nan=torch.inf)
+        return SAFETY * missed.abs().amax(dim=1), SAFETY * gap.amax(dim=2)
 
     def _scores(
         self, step: _Step, own: Tensor, shared: Tensor, measure: Measure, wanted: Tensor | None = None
     ) -> Tensor:
         total = own.new_zeros(len(self._alphas), own.shape[1])
-        for number, (fit, held) in enumerate(self._fold.inner):
+        for number, (_, held) in enumerate(self._fold.inner):
             validation = step.validations[number]
             weigh = self._weigh(number, validation, own, shared)
-            total += scores(validation, weigh, own[held] - own[fit].mean(dim=0), measure, wanted)
+            total += scores(validation, weigh, own[held] - self._mean(own, number), measure, wanted)
         return total / len(self._fold.inner)
+
+    def _mean(self, own: Tensor, number: int) -> Tensor:
+        """Mean of centred responses over the rows that an inner fold fits, from the fewer ones that it leaves out."""
+        fit, _ = self._fold.inner[number]
+        return -own[self._out[number]].sum(dim=0) / len(fit)
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """As `Solver.cross_predict`."""
@@ -220,15 +239,16 @@ class _Ridge(ABC):
         def predictions(given: Tensor, chunk: slice) -> Tensor:
             import torch
 
-            own, found = _centred(given), []
+            centre = given.mean(dim=0)
+            own, found = given - centre, []
             shared = self._shared(own)
-            for at, (validation, (fit, held)) in enumerate(zip(folds, self._fold.inner, strict=True)):
+            for at, (validation, (_, held)) in enumerate(zip(folds, self._fold.inner, strict=True)):
                 weights = self._weigh(at, validation, own, shared)(slice(None))
                 guess = own.new_empty(len(held), own.shape[1])
                 for one in np.unique(number[chunk]):
                     alike = places(np.flatnonzero(number[chunk] == one), own)
                     guess[:, alike] = validation.one(int(one), weights[:, alike])
-                found.append(guess + given[fit].mean(dim=0))
+                found.append(guess + (self._mean(own, at) + centre))
             return torch.cat(found)
 
         return _by_chunk(predictions, responses, dtype, self._alphas, self._work)
@@ -240,7 +260,8 @@ class _Ridge(ABC):
         """As `Solver.predict`."""
 
         def predictions(own: Tensor, chunk: slice) -> Tensor:
-            return (self._outer.basis @ self._shrunk(own, penalty[chunk])).double() + own.mean(dim=0)
+            shrunk = self._shrunk(self._components(_centred(own)), penalty[chunk])
+            return (self._outer.basis @ shrunk).double() + own.mean(dim=0)
 
         return _by_chunk(predictions, responses, self._dtype, self._alphas, self._work)
 
@@ -248,16 +269,17 @@ class _Ridge(ABC):
         """As `Solver.weights`; those of training rows have sum zero."""
 
         def coefficients(own: Tensor, chunk: slice) -> Tensor:
-            return self._outer.vectors @ self._per_weight(self._shrunk(own, penalty[chunk]))
+            shrunk = self._shrunk(self._components(_centred(own)), penalty[chunk])
+            return self._outer.vectors @ self._per_weight(shrunk)
 
         return _by_chunk(coefficients, responses, self._dtype, self._alphas, self._work)
 
     def _per_weight(self, shrunk: Tensor) -> Tensor:
         return shrunk / self._outer.eigenvalues[:, None].to(shrunk.dtype)
 
-    def _shrunk(self, own: Tensor, penalty: FloatArray) -> Tensor:
-        value, components = self._outer.eigenvalues[:, None], self._components(_centred(own))
-        return components * (value / (value + _like(penalty, value))).to(own.dtype)
+    def _shrunk(self, components: Tensor, penalty: FloatArray) -> Tensor:
+        value = self._outer.eigenvalues[:, None]
+        return components * (value / (value + _like(penalty, value))).to(components.dtype)
 
 
 class Dual(_Ridge):
@@ -294,11 +316,11 @@ class Dual(_Ridge):
         return own[:0]  # nothing
 
     def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
-        dtype, fitted = validation.basis.dtype, _centred(own[self._fold.inner[number][0]])
+        dtype, fitted = validation.basis.dtype, own[self._fold.inner[number][0]] - self._mean(own, number)
         weights = self._inner[number].vectors.to(dtype).T @ fitted.to(dtype)
         return lambda voxels: weights[:, voxels]
 
-    def _components(self, own: Tensor) -> Tensor:
+    def _components(self, own: Tensor, shared: Tensor | None = None) -> Tensor:
         return self._outer.vectors.T @ own
 
 
@@ -314,15 +336,13 @@ class Downdated(Dual):
     def _prepare_search(self, kernel: Tensor, every: Spectrum) -> None:
         import torch
 
-        self._every, self._out, self._turns = every, [], []
+        self._every, self._turns = every, []
         retained = self._alphas[:, None] / (every.eigenvalues + self._alphas[:, None])
-        for fit, held in self._fold.inner:
-            out = np.setdiff1d(np.arange(len(self._fold.train)), fit)
-            vectors, at = every.vectors[out], places(self._fold.train[fit], kernel)
-            varies = features_vary(kernel[at[:, None], at], every.largest)  # else the guess is the mean
+        for out, (fit, held) in zip(self._out, self._fold.inner, strict=True):
+            vectors = every.vectors[out]
+            varies = features_vary(kernel, self._fold.train[fit], every.largest)  # else the guess is the mean
             own = places(np.searchsorted(out, held), vectors)
             inverses = [torch.linalg.inv((vectors * row) @ vectors.T)[own] for row in retained]
-            self._out.append(out)
             self._turns.append(torch.stack(inverses) * varies)
 
     def _validation(self, number: int) -> Validation:
@@ -333,9 +353,12 @@ class Downdated(Dual):
         return self._every.vectors.to(own.dtype).T @ own
 
     def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
-        left = own[self._out[number]] - own[self._fold.inner[number][0]].mean(dim=0)
+        left = own[self._out[number]] - self._mean(own, number)
         basis = validation.basis
         return lambda voxels: shared[:, voxels] - basis.T @ left[:, voxels].to(basis.dtype)
+
+    def _components(self, own: Tensor, shared: Tensor | None = None) -> Tensor:
+        return super()._components(own) if shared is None else shared[: len(self._outer.eigenvalues)]
 
     def _cross_dtype(self, folds: Sequence[Validation]) -> Any:
         # Rounding of what an inverse multiplies grows by its largest eigenvalue at most, at the least penalty.
@@ -363,36 +386,39 @@ class Primal(_Ridge):
         every = Spectrum.of_covariance(covariance, test)
         super().__init__(fold, alphas, work, every)
         self._train, self._inner = train, []
-        for fit, held in fold.inner:
+        for out, (fit, held) in zip(self._out, fold.inner, strict=True):
             # All sums are zero over the training rows: those over the fit are the negative of those over what it leaves out.
-            out = np.setdiff1d(np.arange(len(fold.train)), fit)
             left = train[out]
             mean = -left.sum(dim=0) / len(fit)
             fitted = covariance - left.T @ left - len(fit) * torch.outer(mean, mean)
             spectrum = Spectrum.of_covariance(fitted, train[held] - mean).trimmed(every.largest)
-            self._inner.append((spectrum, mean, out))
+            self._inner.append((spectrum, mean))
 
     def _validation(self, number: int) -> Validation:
         own = self._inner[number][0]
         return Validation(own.basis, Shrinkage(own.eigenvalues, self._alphas))
 
     def _shared(self, own: Tensor) -> Tensor:
-        """Covariance of features and responses over the rows that each inner fold fits: what it leaves out is taken away."""
+        """Covariance of features and responses: of all training rows, then of those that each inner fold fits.
+
+        From the whole is taken what a fold leaves out; where every row is left out once, these sum to the whole.
+        """
         import torch
 
         train = self._train.to(own.dtype)
-        covariance, fitted = train.T @ own, []
-        for _, mean, out in self._inner:
-            left = own[out]
-            fitted.append(covariance - train[out].T @ left + torch.outer(mean.to(own.dtype), left.sum(dim=0)))
-        return torch.stack(fitted)
+        left = [train[out].T @ own[out] for out in self._out]
+        once = (np.bincount(np.concatenate(self._out), minlength=len(own)) == 1).all()
+        found = [sum(left[1:], start=left[0]) if once else train.T @ own]
+        for one, out, (_, mean) in zip(left, self._out, self._inner, strict=True):
+            found.append(found[0] - one + torch.outer(mean.to(own.dtype), own[out].sum(dim=0)))
+        return torch.stack(found)
 
     def _weigh(self, number: int, validation: Validation, own: Tensor, shared: Tensor) -> Weigh:
-        weights = self._inner[number][0].cast(own.dtype).components(shared[number])
+        weights = self._inner[number][0].cast(own.dtype).components(shared[number + 1])
         return lambda voxels: weights[:, voxels]
 
-    def _components(self, own: Tensor) -> Tensor:
-        return self._outer.components(self._train.to(own.dtype).T @ own)
+    def _components(self, own: Tensor, shared: Tensor | None = None) -> Tensor:
+        return self._outer.components(self._train.to(own.dtype).T @ own if shared is None else shared[0])
 
     def _per_weight(self, shrunk: Tensor) -> Tensor:
         return shrunk

@@ -45,7 +45,7 @@ class Spectrum:
         mean = own.mean(dim=0)
         # The constant, which centring takes out, is moved to the top, where no other component mixes with it.
         top = 2 * torch.trace(own) if largest is None else 2 * largest
-        varies = largest is None or features_vary(own, largest)  # else all that is left is rounding
+        varies = largest is None or features_vary(kernel, train, largest)  # else all that is left is rounding
         own -= mean
         own -= mean[:, None]
         own += mean.mean() + top / len(own)
@@ -85,9 +85,12 @@ class Spectrum:
         return Spectrum(self.vectors.to(dtype), self.eigenvalues, self.basis.to(dtype))
 
 
-def features_vary(kernel: Tensor, largest: float) -> bool:
-    """Whether features vary over the rows of a kernel by more than rounding beside an eigenvalue."""
-    return bool(kernel.trace() - kernel.mean() * len(kernel) > RANK * largest)
+def features_vary(kernel: Tensor, rows: IntArray, largest: float) -> bool:
+    """Whether features vary over these rows of a kernel by more than rounding beside an eigenvalue."""
+    at = places(rows, kernel)
+    among = kernel.new_zeros(len(kernel))
+    among[at] = 1.0
+    return bool(kernel.diagonal()[at].sum() - among @ kernel @ among / len(rows) > RANK * largest)
 
 
 def places(rows: IntArray, like: Tensor) -> Tensor:
