@@ -109,7 +109,7 @@ def estimated(experiment: Experiment) -> Estimate:
     n_words = n_trs * facts.tr_s * WORDS_PER_S
     options = ridge_options(experiment.encoder)
     n_features = n_dims * len(experiment.align.delays)
-    price = prices(folds[0], n_features, len(options.alphas), wide)
+    price = prices(folds[0], n_features, len(options.alphas), wide, options.work())
     form = min(price, key=price.__getitem__) if options.form == "auto" else options.form
     per_fold = price[form]
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)

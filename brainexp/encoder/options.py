@@ -12,7 +12,7 @@ from brainexp.containers import Fitted, FloatArray, Fold
 from brainexp.errors import ConfigError
 from brainexp.interfaces import NOT_IN_CACHE_KEY
 from brainexp.registry import ENCODERS
-from brainexp.solve.ridge import Solver, Work, chosen
+from brainexp.solve.ridge import Solver, Work
 
 #: Share of voxels at one end of the grid from which a wider grid is advised.
 EDGE_SHARE = 0.2
@@ -139,21 +139,11 @@ def edge_remarks(
     return tuple(found)
 
 
-def searched(solver: Solver, responses: FloatArray, options: RidgeOptions) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Choose a penalty per voxel.
-
-    Returns
-    -------
-    merit, validation_r, penalty : arrays of shape (n_voxels,)
-        What the choice maximised, r at the choice, and the choice.
-    """
-    r = solver.search(responses)
-    if options.choose_by == "r":
-        best, penalty = chosen(r, options.alphas)
-        return best, best, penalty
-    best, penalty = chosen(solver.search(responses, "r2"), options.alphas)
-    at = np.abs(np.asarray(options.alphas)[:, None] - penalty).argmin(axis=0)
-    return best, r[at, np.arange(len(at))], penalty
+def validation_r(solver: Solver, responses: FloatArray, penalty: FloatArray, alphas: Sequence[float]) -> FloatArray:
+    """r on inner validation rows at given penalties, array of shape (n_voxels,)."""
+    at = np.abs(np.asarray(alphas)[:, None] - penalty).argmin(axis=0)
+    found: FloatArray = solver.search(responses)[at, np.arange(len(at))]
+    return found
 
 
 def mean_only(responses: FloatArray, fold: Fold, n_bands: int) -> Fitted:

@@ -65,8 +65,8 @@ class Solver(Protocol):
         The mean is added in double precision: beside it a prediction that is shrunk to nearly nothing would lose its digits.
         """
 
-    def solve(self, responses: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Search by r, choose and predict in one go: r and penalty of shape (n_voxels,), predictions of held-out rows."""
+    def solve(self, responses: FloatArray, measure: Measure = "r") -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Search, choose and predict in one go: best score and penalty of shape (n_voxels,), then as `predict`."""
 
     def cross_predict(self, responses: FloatArray, penalty: FloatArray) -> FloatArray:
         """Predictions of each inner fold's validation rows, one below the other, array of shape (n_rows, n_voxels).
@@ -151,17 +151,17 @@ class _Ridge(ABC):
 
         return _by_chunk(compared, responses, steps[0].dtype, self._alphas, self._work)
 
-    def solve(self, responses: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def solve(self, responses: FloatArray, measure: Measure = "r") -> tuple[FloatArray, FloatArray, FloatArray]:
         """As `Solver.solve`."""
-        steps = self._steps("r", responses.shape[1])
-        error = self._errors(steps, responses, "r")
+        steps = self._steps(measure, responses.shape[1])
+        error = self._errors(steps, responses, measure)
 
         def solved(given: Tensor, _: slice) -> Tensor:
             import torch
 
             own = _centred(given)
             shared = self._shared(own)
-            found = self._compared(own, shared, steps, error, "r")
+            found = self._compared(own, shared, steps, error, measure)
             best, penalty = chosen(found.cpu().numpy(), self._alphas.tolist())
             fits = own.dtype == self._dtype
             components = self._components(own.to(self._dtype), shared if fits else None)
@@ -194,7 +194,7 @@ class _Ridge(ABC):
         exact = _Step(torch.float64, [one.prepared(measure, nodes=False) for one in folds])
         if n_voxels <= SAMPLE or not (single or self._work.nodes):
             return [exact]
-        dtype, fast = (torch.float32, _fast(self._work)) if single else (torch.float64, None)
+        dtype, fast = (torch.float32, fast_dtype(self._work)) if single else (torch.float64, None)
         return [_Step(dtype, [one.prepared(measure, self._work.nodes).cast(dtype, fast) for one in folds]), exact]
 
     def _errors(self, steps: Sequence[_Step], responses: FloatArray, measure: Measure) -> _Error | None:
@@ -304,9 +304,7 @@ class Dual(_Ridge):
 
     def _prepare_search(self, kernel: Tensor, every: Spectrum) -> None:
         train = self._fold.train
-        self._inner = [
-            Spectrum.of(kernel, train[fit], train[held], every.largest) for fit, held in self._fold.inner
-        ]
+        self._inner = [Spectrum.of(kernel, train[fit], train[held], every.largest) for fit, held in self._fold.inner]
 
     def _validation(self, number: int) -> Validation:
         own = self._inner[number]
@@ -462,7 +460,7 @@ def _dtype(work: Work, amplification: float) -> Any:
     return torch.float32 if work.dtype == "float32" and enough else torch.float64
 
 
-def _fast(work: Work) -> Any:
+def fast_dtype(work: Work) -> Any:
     """The type whose products are fastest: bfloat16 where the processor multiplies it, else single precision."""
     import torch
 
