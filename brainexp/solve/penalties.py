@@ -16,8 +16,8 @@ Measure = Literal["r", "r2"]
 BLOCK_WIDTH, RANK = 0.8, 3
 #: Products in whose time a function of a block is mixed into the sums of one penalty (measured).
 PER_FUNCTION = 3
-#: Beyond these factors of the penalties the shrinkage is its own limit, λ/a or 1.
-BELOW, ABOVE = 1e-2, 1e3
+#: Beyond these factors of the penalties the shrinkage is nearly its limit, λ/a or 1, and all components make one block.
+BELOW, ABOVE = 0.3, 3.0
 #: Floats in flight per group of rows and voxels: as many as a processor's cache holds.
 CACHE_FLOATS = 6_000_000
 #: Rows at once, where they do not depend on each other.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from brainexp.containers import FloatArray, Fold, IntArray
+from brainexp.containers import FloatArray, Fold
 from brainexp.solve.penalties import Measure, Shrinkage, Validation, Weigh, scores
 from brainexp.solve.spectrum import Spectrum, features_vary, places
 
@@ -153,22 +153,24 @@ class _Ridge(ABC):
 
     def solve(self, responses: FloatArray, measure: Measure = "r") -> tuple[FloatArray, FloatArray, FloatArray]:
         """As `Solver.solve`."""
+        import torch
+
         steps = self._steps(measure, responses.shape[1])
         error = self._errors(steps, responses, measure)
 
         def solved(given: Tensor, _: slice) -> Tensor:
-            import torch
-
-            own = _centred(given)
+            mean = given.mean(dim=0)
+            wide = given - mean
+            own = wide.to(steps[0].dtype)
             shared = self._shared(own)
-            found = self._compared(own, shared, steps, error, measure)
-            best, penalty = chosen(found.cpu().numpy(), self._alphas.tolist())
-            fits = own.dtype == self._dtype
-            components = self._components(own.to(self._dtype), shared if fits else None)
-            guess = (self._outer.basis @ self._shrunk(components, penalty)).double() + given.mean(dim=0)
+            best, penalty = chosen(self._compared(own, shared, steps, error, measure).cpu().numpy(), alphas)
+            wide = wide.to(self._dtype)
+            components = self._components(wide, shared if own.dtype == wide.dtype else None)
+            guess = (self._outer.basis @ self._shrunk(components, penalty)).double() + mean
             return torch.cat([_like(np.stack([best, penalty]).astype(float), guess), guess])
 
-        found = _by_chunk(solved, responses, steps[0].dtype, self._alphas, self._work)
+        dtype, alphas = torch.promote_types(steps[0].dtype, self._dtype), self._alphas.tolist()
+        found = _by_chunk(solved, responses, dtype, self._alphas, self._work)
         return found[0], found[1], found[2:]
 
     def _compared(
@@ -182,7 +184,10 @@ class _Ridge(ABC):
             voxels = torch.nonzero(wanted.any(dim=0))[:, 0]
             asked, few = wanted[:, voxels], own[:, voxels].double()
             exact = self._scores(steps[1], few, self._shared(few), measure, asked).to(found.dtype)
-            found[:, voxels] = torch.where(asked, exact, found[:, voxels])
+            near = found[:, voxels]
+            best = near.nan_to_num(nan=-torch.inf).argmax(dim=0, keepdim=True)
+            # The others keep their distance to the best, which is what they are known by.
+            found[:, voxels] = torch.where(asked, exact, near + (exact - near).gather(0, best))
         return found
 
     def _steps(self, measure: Measure, n_voxels: int) -> list[_Step]:
