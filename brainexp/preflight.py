@@ -113,6 +113,7 @@ def estimated(experiment: Experiment) -> Estimate:
     form = min(price, key=price.__getitem__) if options.form == "auto" else options.form
     per_fold = price[form]
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
+    read = twins + len(experiment.also_prompts)
     responses = 4.0 * n_rows * wide
     copies = 3 + bool(experiment.encoder.nuisance)  # training rows, predictions, held-out rows; nuisance removed
     return Estimate(
@@ -128,12 +129,12 @@ def estimated(experiment: Experiment) -> Estimate:
             "work on a batch of voxels": 20.0 * n_rows * min(wide, options.voxels_per_batch),
         },
         disk={
-            "features in the cache": twins * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
+            "features in the cache": read * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
             "files of the run": 8.0 * wide * (20 + 3 * len(folds) + len(experiment.baselines)),
             "readouts": 4.0 * n_features * wide * experiment.readout,
         },
         multiplications={
-            "features": twins * n_words * size.multiplications_per_unit,
+            "features": read * n_words * size.multiplications_per_unit,
             "encoding": twins * n_layers * len(folds) * per_fold,
             "partition": len(folds)
             * per_fold

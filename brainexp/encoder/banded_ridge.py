@@ -30,7 +30,8 @@ class BandedRidge(RidgeOptions):
     Parameters
     ----------
     beside : tuple of str
-        Feature spaces beside the model's layer, each a band: names of baselines, annotations or nuisance regressors.
+        Feature spaces beside the model's layer, each a band: names of baselines, annotations, nuisance regressors, or of
+        other prompts (``also_prompts``), whose band is the same layer of the model with that prompt.
     layers : {"each", "together"}
         A fit per layer, or one fit with a band per layer.
     n_shares : int
