@@ -228,9 +228,9 @@ def _solver_bytes(form: Form, fold: Fold, n_trs: int, n_features: int, options: 
         return features + 8.0 * n_trs * n_features * 2.5 + 12.0 * (len(fit) + 1) * n_features**2
     kernel = 8.0 * n_trs**2 * 3
     if form == "dual":
-        return features + kernel + 4.0 * float(np.sum(fit**2)) + 28.0 * n**2
+        return features + kernel + 10.0 * float(np.sum(fit**2)) + 28.0 * n**2
     out = n - fit
-    return features + kernel + 40.0 * n**2 + 8.0 * len(options.alphas) * float(np.sum(out**2))
+    return features + kernel + 40.0 * n**2 + 20.0 * len(options.alphas) * float(np.sum(out**2))
 
 
 def _duration(seconds: float) -> str:

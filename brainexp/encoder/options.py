@@ -35,10 +35,13 @@ class RidgeOptions:
         How it is solved: by the covariance of features, by the kernel between rows, or by one kernel for all inner folds.
         Auto takes the cheapest.
     nodes : bool or None
-        Whether the search over penalties interpolates between nodes of the spectrum, which changes validation r by less
-        than 1e-3, and predictions only where that tips the balance of two penalties; None where that is cheaper.
+        Whether penalties are first compared by a few functions of the spectrum, which are shared by components that are
+        alike; None where that is cheaper. By how much such scores are off is measured on a sample of voxels, and where that
+        leaves more than one penalty, exact scores in double precision decide: choices are exact, r on validation rows
+        is within 1e-3 in single precision.
     dtype : {"float32", "float64"}
-        Of everything with a column per voxel; float32 gives way to float64 where the spectrum demands it. Kernels and
+        Of everything with a column per voxel; float32 gives way to float64 where the spectrum or a near tie of two
+        penalties demands it, and to bfloat16 in first comparisons where the processor multiplies it faster. Kernels and
         their decompositions are always float64.
     device : str
         "auto" takes a GPU if there is one; "cpu", "cuda" or "cuda:1" insist.
