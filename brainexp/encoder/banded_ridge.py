@@ -14,7 +14,7 @@ from brainexp.errors import ConfigError
 from brainexp.progress import progress
 from brainexp.registry import ENCODERS
 from brainexp.solve.bands import Bands
-from brainexp.solve.ridge import chosen
+from brainexp.solve.solver import chosen
 
 
 @ENCODERS.register("banded_ridge")

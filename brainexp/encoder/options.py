@@ -12,7 +12,7 @@ from brainexp.containers import Fitted, FloatArray, Fold
 from brainexp.errors import ConfigError
 from brainexp.interfaces import NOT_IN_CACHE_KEY
 from brainexp.registry import ENCODERS
-from brainexp.solve.ridge import Solver, Work
+from brainexp.solve.solver import Solver, Work
 
 #: Share of voxels at one end of the grid from which a wider grid is advised.
 EDGE_SHARE = 0.2

@@ -11,7 +11,8 @@ import numpy as np
 from brainexp.containers import Design, FloatArray, Fold
 from brainexp.solve.features import row_kernel, row_matrix, scaling
 from brainexp.solve.penalties import BLOCK_WIDTH, PER_FUNCTION, RANK
-from brainexp.solve.ridge import Downdated, Dual, Primal, Solver, Work, fast_dtype
+from brainexp.solve.ridge import Downdated, Dual, Primal
+from brainexp.solve.solver import Solver, Work, fast_dtype
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,8 @@ import torch
 from brainexp.containers import Fold
 from brainexp.score.correlation import pearson_r
 from brainexp.solve.bands import FORMS, Bands
-from brainexp.solve.ridge import Primal, Work, chosen
+from brainexp.solve.ridge import Primal
+from brainexp.solve.solver import Work, chosen
 from tests.problems import explicit, fitted, problem, space, validation_r
 
 ALPHAS = tuple(10.0 ** np.arange(-1, 6))
@@ -428,9 +429,9 @@ def test_held_out_r_of_every_voxel_is_that_of_himalaya_also_where_penalties_near
 
 @pytest.mark.parametrize("form", FORMS)
 def test_without_the_exact_step_some_of_these_voxels_would_get_another_penalty(form, monkeypatch):
-    from brainexp.solve import ridge
+    from brainexp.solve import solver as module
 
-    monkeypatch.setattr(ridge, "_in_doubt", lambda scores, *_: torch.zeros_like(scores, dtype=torch.bool))
+    monkeypatch.setattr(module, "_in_doubt", lambda scores, *_: torch.zeros_like(scores, dtype=torch.bool))
     design, fold, responses, (_, penalty, _) = tied(0, 200)
 
     _, alpha, _ = solver(design, fold, form, FINE_ALPHAS, "float32", True).solve(responses[fold.train])
