@@ -111,6 +111,7 @@ def evaluated(
     what: str,
     beside: Sequence[Space] = (),
     numbers: Sequence[int] = (0,),
+    alike: Sequence[Sequence[Callable[[], Space]]] = (),
 ) -> Evaluation:
     """Fit and score every layer on every fold, and choose a layer per fold.
 
@@ -132,12 +133,15 @@ def evaluated(
         Feature spaces that stand beside every layer.
     numbers : sequence of int
         Number of each layer in the model.
+    alike : sequence of sequences of callables
+        Feature spaces that have a layer for each of ``spaces``, each a band beside the layer of the same number.
 
     Returns
     -------
     Evaluation
     """
-    groups: list[Sequence[Callable[[], Space]]] = [spaces] if encoder.together else [[space] for space in spaces]
+    each = list(zip(spaces, *alike, strict=True))
+    groups = [[space for same in each for space in same]] if encoder.together else [list(same) for same in each]
     n_folds, n_known = len(folds), len(target.subject)
     group = _groups(layer_choice, target.subject)
     curves = {name: np.zeros((len(groups), n_known), np.float32) for name in ("validation_r", "test_r", "test_r2")}

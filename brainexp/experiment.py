@@ -72,6 +72,7 @@ class Experiment:
     compression: Compression
     prompt: Prompt
     encoder: Encoder
+    also_prompts: Mapping[str, Prompt] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     align: Align = field(default_factory=Align)
     split: Split = field(default_factory=Split)
@@ -100,6 +101,7 @@ class Experiment:
             compression=COMPRESSIONS.build(config["compression"]),
             prompt=PROMPTS.build(config["prompt"]),
             encoder=ENCODERS.build(config["encoder"]),
+            also_prompts={name: PROMPTS.build(options) for name, options in (config.get("also_prompts") or {}).items()},
             probes={name: PROBES.build(options) for name, options in (config.get("probe") or {}).items()},
             align=validated(Align, config["align"], "align"),
             split=validated(Split, config["split"], "split"),
@@ -162,7 +164,9 @@ def run(experiment: Experiment) -> Result:
 
     with watch.stage("encode"):
         layers = layer_designs(experiment.align, recordings, features)
-        beside = [feature_space(name, experiment.align, recordings) for name in experiment.encoder.beside]
+        prompted = prompted_layers(experiment, recordings)
+        bands = experiment.encoder.beside
+        beside = [feature_space(name, experiment.align, recordings) for name in bands if name not in prompted]
         scored = evaluated(
             experiment.encoder,
             layers,
@@ -172,6 +176,7 @@ def run(experiment: Experiment) -> Result:
             "layers",
             beside=beside,
             numbers=numbers,
+            alike=[prompted[name] for name in bands if name in prompted],
         )
 
     with watch.stage("baselines"):
@@ -180,7 +185,7 @@ def run(experiment: Experiment) -> Result:
         }
 
     with watch.stage("partition"):
-        parts = partition_of(experiment, recordings, layers, scored, target, folds)
+        parts = partition_of(experiment, recordings, {MODEL: layers, **prompted}, scored, target, folds)
 
     with watch.stage("significance"):
         p = target.spread(
@@ -258,12 +263,13 @@ def require_possible(experiment: Experiment) -> None:
             "baseline 'static' is the model's layer 0, which model.layers leaves out. Add 0 to model.layers, or leave "
             "static out of baselines."
         )
-    unfit = experiment.model.objection(experiment.compression, experiment.prompt)
-    if unfit is not None:
-        raise ConfigError(unfit)
+    for one in (experiment.prompt, *experiment.also_prompts.values()):
+        unfit = experiment.model.objection(experiment.compression, one)
+        if unfit is not None:
+            raise ConfigError(unfit)
     smaller(experiment).layer_numbers()
-    for one in experiment.probes.values():
-        one.require_ready()
+    for asked in experiment.probes.values():
+        asked.require_ready()
     experiment.dataset.chosen_subjects()
     require_untested_calibration(experiment)
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
@@ -316,15 +322,29 @@ def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None
     """Raise ConfigError if a nuisance regressor, a band or a baseline is named that the dataset does not have."""
     known = tuple(next(iter(recordings.nuisance.values())))
     offered = (*recordings.spaces(), *OF_THE_MODEL)
+    spaces = (*recordings.spaces(), *experiment.also_prompts)
     for option, names, choice in (
         ("encoder.nuisance", experiment.encoder.nuisance, known),
-        ("encoder.beside", experiment.encoder.beside, recordings.spaces()),
+        ("encoder.beside", experiment.encoder.beside, spaces),
         ("baselines", experiment.baselines, offered),
-        ("partition.spaces", experiment.partition.spaces, (MODEL, *recordings.spaces())),
+        ("partition.spaces", experiment.partition.spaces, (MODEL, *spaces)),
     ):
         for name in names:
             if name not in choice:
                 raise ConfigError(f"unknown feature space {name!r} in {option}.{did_you_mean(name, choice)}")
+    require_own_names(experiment, (MODEL, *offered))
+
+
+def require_own_names(experiment: Experiment, taken: Sequence[str]) -> None:
+    """Raise ConfigError if another prompt has the name of a feature space, or stands nowhere."""
+    for name in experiment.also_prompts:
+        if name in taken:
+            raise ConfigError(f"also_prompts: {name!r} is a feature space already. Give the prompt another name.")
+        if name not in (*experiment.encoder.beside, *experiment.partition.spaces):
+            raise ConfigError(
+                f"also_prompts: {name!r} is not used. Name it in encoder.beside (encoder=banded_ridge or stacked) or in "
+                "partition.spaces, or leave it out."
+            )
 
 
 def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:
@@ -500,6 +520,15 @@ def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[
     return found
 
 
+def prompted_layers(experiment: Experiment, recordings: Recordings) -> dict[str, list[Callable[[], Design]]]:
+    """Layers of the model with each of the other prompts, by the name of the prompt."""
+    found = {}
+    for name, other in experiment.also_prompts.items():
+        features, _ = features_of(replace(experiment, prompt=other), experiment.model, recordings.stimuli)
+        found[name] = layer_designs(experiment.align, recordings, features, name)
+    return found
+
+
 def baseline(
     name: str,
     experiment: Experiment,
@@ -534,7 +563,7 @@ def baseline(
 def partition_of(
     experiment: Experiment,
     recordings: Recordings,
-    layers: Sequence[Callable[[], Design]],
+    layered: Mapping[str, Sequence[Callable[[], Design]]],
     scored: Evaluation,
     target: Target,
     folds: Sequence[Fold],
@@ -545,8 +574,8 @@ def partition_of(
     ----------
     experiment, recordings, target, folds
         As for `baseline`.
-    layers : sequence of callables
-        The model's features.
+    layered : mapping of str to sequence of callables
+        Features of the model, and with other prompts, layer by layer.
     scored : Evaluation
         Of the model; names the layers.
 
@@ -562,15 +591,15 @@ def partition_of(
     shared: dict[str, Any] = {one.name: getattr(options, one.name) for one in fields(RidgeOptions)}
     joint = BandedRidge(**shared | {"beside": (), "n_shares": experiment.partition.n_shares, "choose_by": "r2"})
 
-    def of_model(at: int) -> list[Space]:
-        return [layer() for layer in layers] if experiment.encoder.together else [layers[scored.usual_layer[at]]()]
-
     def of_name(name: str) -> Callable[[int], list[Space]]:
+        if name in layered:
+            layers = layered[name]
+            every = experiment.encoder.together
+            return lambda at: [layer() for layer in (layers if every else [layers[scored.usual_layer[at]]])]
         space = feature_space(name, experiment.align, recordings)
         return lambda _: [space]
 
-    spaces = {name: of_model if name == MODEL else of_name(name) for name in names}
-    return partitioned(joint, spaces, target, folds)
+    return partitioned(joint, {name: of_name(name) for name in names}, target, folds)
 
 
 def readouts_of(

@@ -110,10 +110,11 @@ def estimated(experiment: Experiment) -> Estimate:
     n_words = n_trs * facts.tr_s * WORDS_PER_S
     options = ridge_options(experiment.encoder)
     n_features = n_dims * len(experiment.align.delays)
-    price = prices(folds[0], n_features, len(options.alphas), wide)
+    price = prices(folds[0], n_features, len(options.alphas), wide, options.work())
     form = min(price, key=price.__getitem__) if options.form == "auto" else options.form
     per_fold = price[form]
     twins = 1 + sum(name in AS_MANY_LAYERS for name in experiment.baselines)
+    read = twins + len(experiment.also_prompts)
     responses = 4.0 * n_rows * wide
     copies = (len(folds) > 1) + bool(
         experiment.encoder.nuisance
@@ -133,13 +134,13 @@ def estimated(experiment: Experiment) -> Estimate:
         },
         disk={
             COMPRESSED: weights_bytes,
-            FEATURES: twins * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
+            FEATURES: read * features_cost(n_layers, int(n_words), n_dims, experiment.cache_dtype),
             "files of the run": 8.0 * wide * (20 + 3 * len(folds) + len(experiment.baselines)),
             "readouts": 4.0 * n_features * wide * experiment.readout,
         },
         multiplications={
             "compression": compressing,
-            "features": twins * n_words * size.multiplications_per_unit,
+            "features": read * n_words * size.multiplications_per_unit,
             "encoding": twins * n_layers * len(folds) * per_fold,
             "partition": len(folds)
             * per_fold
@@ -245,9 +246,9 @@ def _solver_bytes(form: Form, fold: Fold, n_trs: int, n_features: int, options: 
         return features + 8.0 * n_trs * n_features * 2.5 + 12.0 * (len(fit) + 1) * n_features**2
     kernel = 8.0 * n_trs**2 * 3
     if form == "dual":
-        return features + kernel + 4.0 * float(np.sum(fit**2)) + 28.0 * n**2
+        return features + kernel + 10.0 * float(np.sum(fit**2)) + 28.0 * n**2
     out = n - fit
-    return features + kernel + 40.0 * n**2 + 8.0 * len(options.alphas) * float(np.sum(out**2))
+    return features + kernel + 40.0 * n**2 + 20.0 * len(options.alphas) * float(np.sum(out**2))
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from brainexp.containers import Design, FloatArray, Fold, IntArray
 from brainexp.errors import DataError
 from brainexp.solve.bands import Bands
 from brainexp.solve.features import scaling, standardised
-from brainexp.solve.ridge import Work, chosen
+from brainexp.solve.solver import Work, chosen
 
 #: How readouts are saved.
 READOUT_FORMATS = ("safetensors", "npz")

@@ -188,7 +188,7 @@ def _fill(into: FloatArray, runs: Sequence[Responses], rows: Sequence[slice]) ->
 
 
 def layer_designs(
-    align: Align, recordings: Recordings, features: Mapping[str, FloatArray | Layers]
+    align: Align, recordings: Recordings, features: Mapping[str, FloatArray | Layers], what: str = ""
 ) -> list[Callable[[], Design]]:
     """One callable per layer that brings its features to TRs, inside each run.
 
@@ -200,6 +200,8 @@ def layer_designs(
         When words and TRs happened.
     features : mapping of str to array of shape (n_layers, n_units, n_dims)
         By story.
+    what : str
+        What their names begin with.
     """
     to_trs = _to_trs(align, recordings)
 
@@ -208,7 +210,7 @@ def layer_designs(
             matrix @ features[stimulus.story][layer]
             for matrix, stimulus in zip(to_trs, recordings.stimuli, strict=True)
         )
-        return Design(f"layer {layer}", tuple(runs), recordings.rows, align.delays)
+        return Design(f"{what} layer {layer}".strip(), tuple(runs), recordings.rows, align.delays)
 
     n_layers = len(next(iter(features.values())))
     return [partial(design, layer) for layer in range(n_layers)]

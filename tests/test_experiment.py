@@ -245,6 +245,116 @@ def test_impossible_experiments_are_refused_before_work_starts(experiment, optio
         run(dataclasses.replace(experiment, **options, cache_dir=experiment.cache_dir / "fresh"))
 
 
+TWO_PROMPTS = (
+    "encoder=banded_ridge",
+    "+prompt@also_prompts.question=task",
+    "also_prompts.question.before='Who is it about? '",
+    "+prompt@also_prompts.noise=task",
+    "also_prompts.noise.before='Count the letters: '",
+)
+
+
+@pytest.fixture
+def prompted(composed, small_run):
+    """Two more prompts as bands, the run's own beside them."""
+    others = ("encoder.beside=[question,noise,word_rate]", "partition.spaces=[model,question,noise]")
+    return Experiment.from_config(composed(*small_run, *TWO_PROMPTS, *others))
+
+
+def test_a_band_of_the_prompt_that_matters_gets_the_variance_and_another_does_not(prompted, monkeypatch):
+    """What words are to the model depends on the prompt alone; responses follow layer 1 of one of them."""
+    from brainexp import experiment as module
+
+    def read(source, compression, prompt, stimuli, cache):
+        label = getattr(prompt, "before", "plain")
+        features = {
+            one.story: np.random.default_rng([len(label), number]).standard_normal((3, len(one.units), 4))
+            for number, one in enumerate(stimuli)
+        }
+        return features, {}
+
+    def planted(values, at):
+        signal = np.vstack([np.zeros((2, 4)), layer_1.runs[at][:-2]]) @ weights
+        return signal / signal.std() + rng.standard_normal(values.shape)
+
+    monkeypatch.setattr(module, "word_features", read)
+    rng = np.random.default_rng(0)
+    recordings = module.recorded(prompted.dataset)
+    layers = module.prompted_layers(prompted, recordings)
+    assert list(layers) == ["question", "noise"]
+    layer_1 = layers["question"][1]()
+    weights = rng.standard_normal((4, recordings.responses["p1"].shape[1]))
+
+    result = run(changed(prompted, planted))
+
+    found = {name: np.nanmean(values) for name, values in result.per_voxel.items() if "unique" in name or name == "r"}
+    assert found["partition_unique_question"] > 0.2
+    assert abs(found["partition_unique_noise"]) < 0.05
+    assert abs(found["partition_unique_model"]) < 0.05
+    assert found["r"] > 0.5
+    alone = dataclasses.replace(prompted.encoder, beside=("noise",))
+    without = dataclasses.replace(prompted, encoder=alone, also_prompts={"noise": prompted.also_prompts["noise"]})
+    partition = dataclasses.replace(prompted.partition, spaces=())
+    assert np.nanmean(run(changed(without, planted, partition=partition)).per_voxel["r"]) < 0.1
+
+
+def test_other_prompts_are_read_by_the_model_at_its_own_layers_and_cached(prompted, monkeypatch):
+    from brainexp import experiment as module
+
+    recordings = module.recorded(prompted.dataset)
+    plain, _ = module.features_of(prompted, prompted.model, recordings.stimuli)
+    own = module.layer_designs(prompted.align, recordings, plain)
+    layers = module.prompted_layers(prompted, recordings)
+
+    result = run(prompted)
+
+    monkeypatch.setattr(type(prompted.model), "load", lambda _: pytest.fail("it was read before"))
+    assert run(prompted).metrics["alignment/LPTL/r"] == result.metrics["alignment/LPTL/r"]
+    assert {len(one) for one in (own, *layers.values())} == {3}
+    assert layers["question"][1]().name == "question layer 1"
+    # The embedding of a word does not know what stands before it but by its position; a later layer does.
+    last = [one[2]().runs[0] for one in (own, layers["question"], layers["noise"])]
+    assert not np.allclose(last[0], last[1])
+    assert not np.allclose(last[1], last[2])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ("encoder.beside=[noise]", "partition.spaces=[]"),
+            "also_prompts: 'question' is not used. Name it in encoder.beside",
+        ),
+        (("encoder.beside=[question,nose]",), "unknown feature space 'nose' in encoder.beside. Did you mean 'noise'"),
+        (
+            ("+prompt@also_prompts.word_rate=task", "encoder.beside=[question,noise]"),
+            "also_prompts: 'word_rate' is a feature space already. Give the prompt another name",
+        ),
+    ],
+)
+def test_prompts_that_stand_nowhere_or_for_something_else_are_refused(composed, small_run, overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        run(Experiment.from_config(composed(*small_run, *TWO_PROMPTS, *overrides)))
+
+
+def test_all_layers_of_all_prompts_stand_together(prompted):
+    from brainexp import experiment as module
+
+    encoder = dataclasses.replace(prompted.encoder, layers="together", beside=("question",), n_shares=2)
+    only = {"question": prompted.also_prompts["question"]}
+    partition = dataclasses.replace(prompted.partition, spaces=())
+    together = dataclasses.replace(prompted, encoder=encoder, also_prompts=only, partition=partition)
+    recordings = module.recorded(together.dataset)
+    target, _ = module.to_predict(together, recordings, folds := module.held_out(together, recordings.run_lengths))
+    features, _ = module.features_of(together, together.model, recordings.stimuli)
+    own = module.layer_designs(together.align, recordings, features)
+    alike = list(module.prompted_layers(together, recordings).values())
+
+    scored = module.evaluated(encoder, own, target, folds, "model", "layers", alike=alike)
+
+    assert scored.penalty.shape[1] == 6
+
+
 def test_an_unknown_nuisance_regressor_is_refused(experiment):
     with pytest.raises(ConfigError, match="unknown feature space 'motion' in encoder.nuisance"):
         run(dataclasses.replace(experiment, encoder=dataclasses.replace(experiment.encoder, nuisance=("motion",))))

@@ -9,7 +9,7 @@ from brainexp.containers import Design
 from brainexp.errors import ConfigError, DataError
 from brainexp.experiment import Experiment, require_possible
 from brainexp.readout import Readout, load, read_out
-from brainexp.solve.ridge import Work
+from brainexp.solve.solver import Work
 
 LENGTHS = (60, 50, 40, 45)
 FOLDS = folds_of_runs([length - 3 for length in LENGTHS], 4)

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.encoder.options import RidgeOptions, mean_only, searched
+from brainexp.encoder.options import RidgeOptions, mean_only, validation_r
 from brainexp.errors import ConfigError
 from brainexp.progress import progress
 from brainexp.registry import ENCODERS
 from brainexp.solve.bands import Bands
+from brainexp.solve.solver import chosen
 
 
 @ENCODERS.register("banded_ridge")
@@ -29,7 +30,8 @@ class BandedRidge(RidgeOptions):
     Parameters
     ----------
     beside : tuple of str
-        Feature spaces beside the model's layer, each a band: names of baselines, annotations or nuisance regressors.
+        Feature spaces beside the model's layer, each a band: names of baselines, annotations, nuisance regressors, or of
+        other prompts (``also_prompts``), whose band is the same layer of the model with that prompt.
     layers : {"each", "together"}
         A fit per layer, or one fit with a band per layer.
     n_shares : int
@@ -85,22 +87,26 @@ class BandedRidge(RidgeOptions):
         given = Bands(bands, fold, self.alphas, n_voxels, self.work(), self.form)
         if not given.n_features:
             return mean_only(responses, fold, len(bands))
-        best, validation_r = np.full(n_voxels, -np.inf), np.full(n_voxels, np.nan)
+        best, r = np.full(n_voxels, -np.inf), np.full(n_voxels, np.nan)
         penalty = np.full((len(bands), n_voxels), np.nan)
         predicted = np.zeros((len(fold.test), n_voxels))
         added = np.zeros((len(bands), *predicted.shape), np.float32) if parts else None
         tried = shares(len(bands), self.n_shares, self.seed)
         for number, share in enumerate(progress(tried, len(tried), "shares")):
             solver = given.solver(share)
-            merit, r, alpha = searched(solver, responses, self)
+            merit, alpha = chosen(solver.search(responses, self.choose_by), self.alphas)
             better = np.flatnonzero((np.nan_to_num(merit, nan=-np.inf) > best) | (number == 0))
-            best[better], validation_r[better] = np.nan_to_num(merit[better], nan=-np.inf), r[better]
+            if not len(better):
+                continue
+            best[better], r[better] = np.nan_to_num(merit[better], nan=-np.inf), merit[better]
+            if self.choose_by == "r2":
+                r[better] = validation_r(solver, responses[:, better], alpha[better], self.alphas)
             with np.errstate(divide="ignore"):
                 penalty[:, better] = alpha[better] / share[:, None]
             predicted[:, better] = solver.predict(responses[:, better], alpha[better])
             if added is not None:
                 added[:, :, better] = given.parts(share, solver.weights(responses[:, better], alpha[better]))
-        return Fitted(validation_r, penalty, predicted, added)
+        return Fitted(r, penalty, predicted, added)
 
     def remarks(self, penalty: FloatArray) -> tuple[str, ...]:
         """Return what the user should know about the chosen penalties, array of shape (n_folds, n_bands, n_voxels)."""

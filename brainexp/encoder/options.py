@@ -12,7 +12,7 @@ from brainexp.containers import Fitted, FloatArray, Fold
 from brainexp.errors import ConfigError
 from brainexp.interfaces import NOT_IN_CACHE_KEY
 from brainexp.registry import ENCODERS
-from brainexp.solve.ridge import Solver, Work, chosen
+from brainexp.solve.solver import Solver, Work
 
 #: Share of voxels at one end of the grid from which a wider grid is advised.
 EDGE_SHARE = 0.2
@@ -35,10 +35,13 @@ class RidgeOptions:
         How it is solved: by the covariance of features, by the kernel between rows, or by one kernel for all inner folds.
         Auto takes the cheapest.
     nodes : bool or None
-        Whether the search over penalties interpolates between nodes of the spectrum, which changes validation r by less
-        than 1e-3, and predictions only where that tips the balance of two penalties; None where that is cheaper.
+        Whether penalties are first compared by a few functions of the spectrum, which are shared by components that are
+        alike; None where that is cheaper. By how much such scores are off is measured on a sample of voxels, and where that
+        leaves more than one penalty, exact scores in double precision decide: choices are exact, r on validation rows
+        is within 1e-3 in single precision.
     dtype : {"float32", "float64"}
-        Of everything with a column per voxel; float32 gives way to float64 where the spectrum demands it. Kernels and
+        Of everything with a column per voxel; float32 gives way to float64 where the spectrum or a near tie of two
+        penalties demands it, and to bfloat16 in first comparisons where the processor multiplies it faster. Kernels and
         their decompositions are always float64.
     device : str
         "auto" takes a GPU if there is one; "cpu", "cuda" or "cuda:1" insist.
@@ -139,21 +142,11 @@ def edge_remarks(
     return tuple(found)
 
 
-def searched(solver: Solver, responses: FloatArray, options: RidgeOptions) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Choose a penalty per voxel.
-
-    Returns
-    -------
-    merit, validation_r, penalty : arrays of shape (n_voxels,)
-        What the choice maximised, r at the choice, and the choice.
-    """
-    r = solver.search(responses)
-    if options.choose_by == "r":
-        best, penalty = chosen(r, options.alphas)
-        return best, best, penalty
-    best, penalty = chosen(solver.search(responses, "r2"), options.alphas)
-    at = np.abs(np.asarray(options.alphas)[:, None] - penalty).argmin(axis=0)
-    return best, r[at, np.arange(len(at))], penalty
+def validation_r(solver: Solver, responses: FloatArray, penalty: FloatArray, alphas: Sequence[float]) -> FloatArray:
+    """r on inner validation rows at given penalties, array of shape (n_voxels,)."""
+    at = np.abs(np.asarray(alphas)[:, None] - penalty).argmin(axis=0)
+    found: FloatArray = solver.search(responses)[at, np.arange(len(at))]
+    return found
 
 
 def mean_only(responses: FloatArray, fold: Fold, n_bands: int) -> Fitted:

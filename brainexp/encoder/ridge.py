@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.encoder.options import RidgeOptions, mean_only, searched
+from brainexp.encoder.options import RidgeOptions, mean_only, validation_r
 from brainexp.registry import ENCODERS
 from brainexp.solve.bands import Bands
 
@@ -50,5 +50,6 @@ class Ridge(RidgeOptions):
         if not given.n_features:
             return mean_only(responses, fold, n_bands=1)
         solver = given.solver([1.0])
-        _, validation_r, penalty = searched(solver, responses, self)
-        return Fitted(validation_r, penalty[None], solver.predict(responses, penalty))
+        best, penalty, predicted = solver.solve(responses, self.choose_by)
+        r = best if self.choose_by == "r" else validation_r(solver, responses, penalty, self.alphas)
+        return Fitted(r, penalty[None], predicted)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from brainexp.containers import Design, Fitted, FloatArray, Fold, IntArray
-from brainexp.encoder.options import RidgeOptions, mean_only, searched
+from brainexp.encoder.options import RidgeOptions, mean_only
 from brainexp.progress import progress
 from brainexp.registry import ENCODERS
 from brainexp.score.correlation import pearson_r
@@ -71,9 +71,8 @@ class Stacked(RidgeOptions):
                 predictions[at], penalty[at] = mean_only(responses, fold, 1).predicted, np.nan
                 continue
             solver = given.solver([1.0])
-            _, _, penalty[at] = searched(solver, responses, self)
+            _, penalty[at], predictions[at] = solver.solve(responses, self.choose_by)
             guesses[at] = solver.cross_predict(responses, penalty[at])
-            predictions[at] = solver.predict(responses, penalty[at])
         weights = stacking_weights(observed, guesses)
         parts = weights[:, None, :].astype(np.float32) * predictions
         stacked = np.einsum("bv,brv->rv", weights, guesses)

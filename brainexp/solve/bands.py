@@ -10,8 +10,9 @@ import numpy as np
 
 from brainexp.containers import Design, FloatArray, Fold
 from brainexp.solve.features import row_kernel, row_matrix, scaling
-from brainexp.solve.penalties import NODE_STEP, PER_NODE
-from brainexp.solve.ridge import Downdated, Dual, Primal, Solver, Work
+from brainexp.solve.penalties import BLOCK_WIDTH, PER_FUNCTION, RANK
+from brainexp.solve.ridge import Downdated, Dual, Primal
+from brainexp.solve.solver import Solver, Work, fast_dtype
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +23,10 @@ Form = Literal["primal", "dual", "downdated"]
 FORMS: tuple[Form, ...] = ("primal", "dual", "downdated")
 #: Multiplications that an eigendecomposition costs per cube of its size, at the rate of a matrix product (measured).
 EIGH = 10
-#: A product in double precision costs as much as two in single precision.
-DOUBLE = 2
+#: Multiplications that an inverse costs per cube of its size, alike.
+INVERSE = 4
+#: A product in double precision costs as much as two in single precision, four in half precision as much as one.
+DOUBLE, HALF = 2, 0.25
 #: Natural logarithm of the largest over the smallest eigenvalue that matters, in a usual spectrum.
 LOG_RANGE = 10
 
@@ -59,7 +62,7 @@ class Bands:
         self._fold, self._alphas, self._work = fold, alphas, work
         self._widths = [len(scaling(design, fold.train).varying) * len(design.delays) for design in designs]
         n_features = sum(self._widths)
-        price = prices(fold, n_features, len(alphas), n_voxels)
+        price = prices(fold, n_features, len(alphas), n_voxels, work)
         self.form: Form = min(price, key=price.__getitem__) if form == "auto" else form
         log.info(
             "%s: %s form, %.2g multiplications (%s)",
@@ -126,12 +129,15 @@ class Bands:
         return torch.stack(found).numpy()
 
 
-def prices(fold: Fold, n_features: int, n_penalties: int, n_voxels: int) -> dict[Form, float]:
+def prices(fold: Fold, n_features: int, n_penalties: int, n_voxels: int, work: Work) -> dict[Form, float]:
     """Multiplications that each form needs for one fold; see `cost`."""
-    return {form: cost(form, fold, n_features, n_penalties, n_voxels) for form in FORMS}
+    import torch
+
+    half = work.dtype == "float32" and fast_dtype(work) == torch.bfloat16
+    return {form: cost(form, fold, n_features, n_penalties, n_voxels, HALF if half else 1.0) for form in FORMS}
 
 
-def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int) -> float:
+def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int, fast: float = 1.0) -> float:
     """Multiplications that a form needs for one fold, in single precision's.
 
     Parameters
@@ -139,6 +145,8 @@ def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int
     form : {"primal", "dual", "downdated"}
     fold : Fold
     n_features, n_penalties, n_voxels : int
+    fast : float
+        What one of those by which penalties are compared costs.
 
     Returns
     -------
@@ -147,23 +155,24 @@ def cost(form: str, fold: Fold, n_features: int, n_penalties: int, n_voxels: int
     n, p = len(fold.train), n_features
     fit = np.array([len(rows) for rows, _ in fold.inner], dtype=float)
     held = np.array([len(rows) for _, rows in fold.inner], dtype=float)
+    out = n - fit
     if form == "primal":
-        small = DOUBLE * (2.0 * (len(fit) + 1) * n * p**2 + EIGH * (len(fit) + 1) * p**3)
-        return float(small + n_voxels * (6.0 * n * p + np.sum(2 * p**2 + held * _search(p, n_penalties))))
+        small = DOUBLE * (2.0 * (n + np.sum(out + held)) * p**2 + EIGH * (len(fit) + 1) * p**3)
+        return float(small + n_voxels * (2.0 * n * p + np.sum(2 * p**2 + held * _search(p, n_penalties, fast))))
     kernel = DOUBLE * 2.0 * n**2 * p
     if form == "dual":
-        small = kernel + DOUBLE * EIGH * (n**3 + np.sum(fit**3))
-        return float(small + n_voxels * (2.0 * n**2 + np.sum(2 * fit**2 + held * _search(fit, n_penalties))))
-    out = n - fit
-    small = kernel + DOUBLE * (EIGH * n**3 + n_penalties * np.sum(2 * out**2 * n + 2 * out**3))
-    wide = 2.0 * n**2 + np.sum(out * (2 * n + _search(n, n_penalties) + 2 * n_penalties * held))
-    return float(small + DOUBLE * n_voxels * wide)  # whether single precision suffices is known later
+        small = kernel + DOUBLE * (EIGH * (n**3 + np.sum(fit**3)) + np.sum(2 * held * fit**2))
+        wide = 2.0 * n**2 + np.sum(2 * fast * fit**2 + held * _search(fit, n_penalties, fast))
+        return float(small + n_voxels * wide)
+    small = kernel + DOUBLE * (EIGH * n**3 + n_penalties * np.sum(2 * out**2 * n + INVERSE * out**3))
+    wide = 2.0 * n**2 + np.sum(out * (2 * n + _search(n, n_penalties, 1.0) + 2 * n_penalties * held))
+    return float(small + n_voxels * wide)
 
 
-def _search(n_components: FloatArray | int, n_penalties: int) -> FloatArray:
+def _search(n_components: FloatArray | int, n_penalties: int, fast: float) -> FloatArray:
     """Multiplications and additions per row and voxel that give the sums of every penalty, with nodes or without."""
-    nodes = np.minimum(n_components, LOG_RANGE / NODE_STEP)
+    functions = np.minimum(n_components, RANK * LOG_RANGE / BLOCK_WIDTH)
     found: FloatArray = np.minimum(
-        4 * n_components + 2 * (n_penalties + PER_NODE) * nodes, 2 * n_penalties * n_components
+        2 * fast * RANK * n_components + 2 * PER_FUNCTION * n_penalties * functions, 2 * n_penalties * n_components
     )
     return found

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+#: Rows of a kernel that are shifted at once.
+ROWS = 64
+
+
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """Mean and scale of the training rows, of the dimensions that vary there; all arrays of shape (n_varying,)."""
@@ -88,10 +92,10 @@ def row_kernel(design: Design, train: IntArray, device: str) -> Tensor:
 
     trs = standardised(design, train, device)
     between = trs @ trs.T
-    kernel = None
-    for source in design.sources():
-        at = torch.from_numpy(source).to(device)
-        shifted = between[at[:, None], at[None, :]]
-        kernel = shifted if kernel is None else kernel.add_(shifted)
-    assert kernel is not None  # there is at least one delay
+    sources = [torch.from_numpy(source).to(device) for source in design.sources()]
+    kernel = between.new_zeros(len(sources[0]), len(sources[0]))
+    for first in range(0, len(kernel), ROWS):  # as many rows as a processor's cache holds
+        own = kernel[first : first + ROWS]
+        for at in sources:
+            own += between[at[first : first + ROWS]][:, at]
     return kernel

@@ -1,260 +1,253 @@
-"""r of every penalty on validation rows, from sufficient statistics and never from stored predictions."""
+"""r or R² of predictions of validation rows: of all penalties at once, or only of some."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from brainexp.containers import FloatArray
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Distance of neighbouring nodes in the logarithm of the eigenvalue. Shrinkage is then off by at most a quarter of a per
-#: cent of itself, r of a validation block by less than 5e-4 (tested); predictions at the chosen penalty are exact.
-NODE_STEP = 0.2
-#: The same where the inverse of what is left by shrinkage amplifies the error.
-FINE_STEP = 0.1
-#: Products in whose time a node adds its part to sums of the size of the result (measured).
-PER_NODE = 50
-#: Beyond these factors of the penalties the shrinkage is its own limit, λ/a or 1.
-BELOW, ABOVE = 1e-2, 1e3
-#: Floats in flight per group of voxels: as many as a processor's cache holds.
+Measure = Literal["r", "r2"]
+#: Width of a block of components in the logarithm of the eigenvalue, and how many functions of the penalty a block has.
+#: Shrinkage is then off by at most a quarter of a per cent of itself (tested).
+BLOCK_WIDTH, RANK = 0.8, 3
+#: Products in whose time a function of a block is mixed into the sums of one penalty (measured).
+PER_FUNCTION = 3
+#: Beyond these factors of the penalties the shrinkage is nearly its limit, λ/a or 1, and all components make one block.
+BELOW, ABOVE = 0.3, 3.0
+#: Floats in flight per group of rows and voxels: as many as a processor's cache holds.
 CACHE_FLOATS = 6_000_000
+#: Rows at once, where they do not depend on each other.
+ROWS = 400
 #: A GPU has no use for small pieces.
 GPU_CACHES = 64
 
+#: Gives the weights of some voxels.
+Weigh = Callable[["slice | Tensor"], "Tensor"]
+
 
 @dataclass(frozen=True, eq=False)
-class Spectral:
-    """A sum over components, each shrunk by its eigenvalue and the penalty: ``basis @ (Λ (Λ + a)⁻¹ W)``.
+class Shrinkage:
+    """``Λ (Λ + a)⁻¹`` of every penalty.
 
     Parameters
     ----------
-    basis : Tensor of shape (n_rows, n_components)
-        What a component adds to each row.
     eigenvalues : Tensor of shape (n_components,)
         Λ, float64, descending and not negative.
     alphas : Tensor of shape (n_penalties,)
         Float64.
     nodes : bool or None
-        Whether to interpolate the shrinkage between nodes of the spectrum; None where that is cheaper.
-    step : float
-        Distance of neighbouring nodes in the logarithm of the eigenvalue.
+        Whether neighbouring components share a few functions of the penalty; None where that is cheaper.
+    relative : bool
+        Whether it is in units of the first component's.
     """
 
-    basis: Tensor
     eigenvalues: Tensor
     alphas: Tensor
     nodes: bool | None = None
-    step: float = NODE_STEP
+    relative: bool = False
 
     @cached_property
     def uses_nodes(self) -> bool:
-        """Whether the shrinkage is interpolated."""
+        """Whether components share functions of the penalty."""
         n_penalties, n_components = len(self.alphas), len(self.eigenvalues)
         if self.nodes is not None or not n_components:
             return bool(self.nodes and n_components)
-        with_nodes = 2 * n_components + (n_penalties + PER_NODE) * len(self._interpolation.places)
-        return with_nodes < n_penalties * n_components
+        n_functions = self.functions.shape[1]
+        return RANK * n_components + PER_FUNCTION * n_penalties * n_functions < n_penalties * n_components
+
+    @cached_property
+    def exact(self) -> Tensor:
+        """Float64 of shape (n_penalties, n_components)."""
+        found = self.eigenvalues / (self.eigenvalues + self.alphas[:, None])
+        return found / found[:, :1] if self.relative else found
 
     @property
-    def n_arrays(self) -> int:
-        """Arrays of the size of the rows that are held beside the result."""
-        return len(self._interpolation.places) if self.uses_nodes else 1
+    def functions(self) -> Tensor:
+        """Functions of the penalty, one block's after the other, float64 of shape (n_penalties, n_functions)."""
+        return self._factors[0]
 
-    def shrinkage(self) -> Tensor:
-        """Values of the shrinkage as they are used, float64 of shape (n_penalties, n_components)."""
-        import torch
-
-        if not self.uses_nodes:
-            return self._exact(self.eigenvalues)
-        node = self._interpolation
-        at_nodes = self._exact(node.values)
-        following = torch.cat([at_nodes[:, 1:], at_nodes[:, -1:]], dim=1)
-        return (at_nodes[:, node.of] * (1 - node.share) + following[:, node.of] * node.share) * node.factor
-
-    def sums(self, weights: Tensor) -> Tensor:
-        """Array of shape (n_penalties, n_rows, n_voxels) for weights of shape (n_components, n_voxels)."""
-        import torch
-
-        if not self.uses_nodes:
-            return torch.stack(
-                [(self.basis * row) @ weights for row in self._exact(self.eigenvalues).to(self.basis.dtype)]
-            )
-        node = self._interpolation
-        n_rows, n_voxels = len(self.basis), weights.shape[1]
-        total = torch.zeros((len(node.places), n_rows, n_voxels), dtype=weights.dtype, device=weights.device)
-        for number, (own, between) in enumerate(self._blocks):
-            total[number : number + len(between) // n_rows].view(len(between), n_voxels).addmm_(between, weights[own])
-        exact = self._exact(node.values).to(weights.dtype)
-        # Row by row: what is mixed fits the innermost cache.
-        return (exact @ total.transpose(0, 1)).transpose(0, 1)
-
-    def _exact(self, eigenvalues: Tensor) -> Tensor:
-        return eigenvalues / (eigenvalues + self.alphas[:, None])
+    @property
+    def blocks(self) -> list[tuple[slice, slice, Tensor]]:
+        """Components of each block, its functions, and shares of them, (n_own_functions, n_own_components)."""
+        return self._factors[1]
 
     @cached_property
-    def _interpolation(self) -> _Interpolation:
-        return _Interpolation.between(self.eigenvalues, self.alphas, self.step)
-
-    @cached_property
-    def _blocks(self) -> list[tuple[slice, Tensor]]:
-        """Components from each node to the next, and what they add to both, one above the other: one product, not two."""
+    def _factors(self) -> tuple[Tensor, list[tuple[slice, slice, Tensor]]]:
+        # (λ + m) / (λ + a), with m in the middle of the penalties, hardly changes inside a block: its best approximation
+        # by few functions, a truncated singular value decomposition, is close for every component.
         import torch
 
-        node = self._interpolation
-        scaled = self.basis * node.factor.to(self.basis.dtype)
-        share = node.share.to(self.basis.dtype)
-        blocks = []
-        for first, last in zip(node.places, [*node.places[1:], len(self.eigenvalues)], strict=True):
-            own = slice(first, last)
-            on_node = last - first == 1 or last == len(self.eigenvalues)
-            above, below = scaled[:, own] * (1 - share[own]), scaled[:, own] * share[own]
-            blocks.append((own, above if on_node else torch.cat([above, below])))
-        return blocks
+        value, alphas = self.eigenvalues, self.alphas
+        middle = alphas.log().mean().exp()
+        inside = value.clamp(float(alphas.min()) * BELOW, float(alphas.max()) * ABOVE).log()
+        number = ((inside[:1] - inside) / BLOCK_WIDTH).floor()
+        unit = 1 + alphas[:, None] / value[:1] if self.relative else torch.ones_like(alphas)[:, None]
+        functions: list[Tensor] = []
+        blocks, first, at = [], 0, 0
+        for size in torch.unique_consecutive(number, return_counts=True)[1].tolist():
+            own = value[first : first + size]
+            shape = (own + middle) / (own + alphas[:, None])
+            level = shape[:, :1]
+            left, strength, right = torch.linalg.svd(shape / level, full_matrices=False)
+            functions.append(unit * level * left[:, :RANK] * strength[:RANK])
+            rank = functions[-1].shape[1]
+            blocks.append((slice(first, first + size), slice(at, at + rank), right[:RANK] * own / (own + middle)))
+            first, at = first + size, at + rank
+        return torch.cat(functions, dim=1), blocks
 
 
 @dataclass(frozen=True, eq=False)
-class _Interpolation:
-    """Every component between two nodes: the one at or above it, its share of the one below, and a factor at the ends.
+class Validation:
+    """How validation rows of one inner fold are predicted: ``turn_a @ basis @ (Λ (Λ + a)⁻¹ W)`` for weights W.
 
-    The share is linear in the eigenvalue, which is exact in both limits of the shrinkage, λ/a and 1.
+    Parameters
+    ----------
+    basis : Tensor of shape (n_rows, n_components)
+        What a component adds to each row.
+    shrinkage : Shrinkage
+        Of the components.
+    turns : Tensor of shape (n_penalties, n_validation, n_rows), or None
+        What turns the sums of a penalty into predictions; without, they are.
     """
 
-    places: list[int]  # components that are nodes
-    values: Tensor  # their eigenvalues, (n_nodes,)
-    of: Tensor  # number of the node at or above each component, (n_components,)
-    share: Tensor  # (n_components,)
-    factor: Tensor
+    basis: Tensor
+    shrinkage: Shrinkage
+    turns: Tensor | None = None
 
-    @classmethod
-    def between(cls, eigenvalues: Tensor, alphas: Tensor, step: float) -> _Interpolation:
+    def prepared(self, measure: Measure, nodes: bool | None) -> Validation:
+        """For a measure, with nodes or without: for r only the direction of centred predictions matters."""
+        shrinkage = replace(self.shrinkage, relative=measure == "r", nodes=nodes)
+        if measure == "r2":
+            return replace(self, shrinkage=shrinkage)
+        if self.turns is None:
+            return Validation(self.basis - self.basis.mean(dim=0), shrinkage)
+        return Validation(self.basis, shrinkage, self.turns - self.turns.mean(dim=1, keepdim=True))
+
+    def cast(self, dtype: Any, fast: Any = None) -> Validation:
+        """The same with basis and turns of another type; a ``fast`` one for products that all penalties share."""
+        shares = self.shrinkage.uses_nodes and self.turns is None  # a turn would amplify the rounding
+        turns = None if self.turns is None else self.turns.to(dtype)
+        return replace(self, basis=self.basis.to(fast if fast and shares else dtype), turns=turns)
+
+    def one(self, penalty: int, weights: Tensor) -> Tensor:
+        """Predictions with one penalty, for weights of shape (n_components, n_voxels): shape (n_validation, n_voxels)."""
+        sums = (self.basis * self.shrinkage.exact[penalty].to(self.basis.dtype)) @ weights
+        return sums if self.turns is None else self.turns[penalty] @ sums
+
+    def every(self, weights: Tensor, dtype: Any) -> Tensor:
+        """Predictions of a type with every penalty, shape (n_penalties, n_validation, n_voxels)."""
+        low, n_rows, n_voxels = weights.to(self.basis.dtype), len(self.basis), weights.shape[1]
+        if self.shrinkage.uses_nodes:
+            functions = self.shrinkage.functions.to(dtype)
+            total = functions.new_empty(functions.shape[1], n_rows, n_voxels)
+            for (own, at, _), between in zip(self.shrinkage.blocks, self._between, strict=True):
+                total[at] = (between @ low[own]).view(-1, n_rows, n_voxels)
+            # Row by row: what is mixed fits the innermost cache.
+            sums = (functions @ total.transpose(0, 1)).transpose(0, 1)
+        else:
+            shrunk = self.shrinkage.exact.T[:, :, None].to(low.dtype) * low[:, None]
+            sums = (self.basis @ shrunk.flatten(1)).view(n_rows, -1, n_voxels).transpose(0, 1)
+        return sums if self.turns is None else self.turns @ sums
+
+    @cached_property
+    def groups(self) -> list[tuple[slice, Validation]]:
+        """Validation rows that are predicted together."""
+        if self.turns is not None:
+            return [(slice(None), self)]
+        cut = [slice(first, first + ROWS) for first in range(0, len(self.basis), ROWS)]
+        return [(rows, replace(self, basis=self.basis[rows])) for rows in cut]
+
+    @cached_property
+    def _between(self) -> list[Tensor]:
+        """What components of each block add to each of its functions, one above the other: one product."""
         import torch
 
-        inside = eigenvalues.clamp(float(alphas.min()) * BELOW, float(alphas.max()) * ABOVE)
-        log = inside.log()
-        places = node_places(log.cpu().numpy(), step)
-        at = torch.as_tensor(places, device=log.device)
-        of = torch.searchsorted(at, torch.arange(len(log), device=log.device), right=True) - 1
-        width = inside[at[of]] - inside[at[(of + 1).clamp(max=len(at) - 1)]]
-        share = torch.where(width > 0, (inside[at[of]] - inside) / width, torch.zeros_like(width))
-        return cls(places, inside[at], of, share, (eigenvalues / inside).clamp(max=1.0))
+        dtype = self.basis.dtype
+        return [
+            torch.cat([self.basis[:, own] * row for row in share.to(dtype)]) for own, _, share in self.shrinkage.blocks
+        ]
 
 
-def validation_r(spectral: Spectral, weights: Tensor, observed: Tensor) -> Tensor:
-    """Correlate predictions of every penalty with responses, a cacheful of voxels at a time.
+def scores(
+    validation: Validation, weigh: Weigh, observed: Tensor, measure: Measure, wanted: Tensor | None = None
+) -> Tensor:
+    """Score penalties, by r or R².
 
     Parameters
     ----------
-    spectral : Spectral
-        Of one fold.
-    weights : Tensor of shape (n_components, n_voxels)
-        ``Qᵀ Y`` of the training rows; in the primal form ``Λ⁻¹ Qᵀ Xᵀ Y``.
-    observed : Tensor of shape (n_rows, n_voxels)
-        Responses of the validation rows.
+    validation : Validation
+        Prepared for the measure.
+    weigh : callable
+        Gives the weights of some of the voxels.
+    observed : Tensor of shape (n_validation, n_voxels)
+        Responses; for R² without the mean of the rows that were fitted.
+    measure : {"r", "r2"}
+    wanted : Tensor of shape (n_penalties, n_voxels), or None
+        Where a score is asked for; the result is NaN elsewhere. None for all, a cacheful of voxels at a time.
 
     Returns
     -------
     Tensor of shape (n_penalties, n_voxels)
-        NaN where a prediction or a response is constant.
+        NaN where a response is constant, for r also where a prediction is.
     """
     import torch
 
-    centred = replace(spectral, basis=spectral.basis - spectral.basis.mean(dim=0))
-    found = [
-        correlation(centred.sums(weights[:, chunk]), observed[:, chunk])
-        for chunk in cachefuls(centred, observed.shape[1])
-    ]
-    return torch.cat(found, dim=1)
+    mean = observed.mean(dim=0)
+    centred = observed - mean
+    rounding = 8 * torch.finfo(observed.dtype).eps * mean.abs()
+    spread = (centred * centred).sum(dim=0)
+    spread = torch.where(spread > len(observed) * rounding**2, spread, 0.0)
+    if measure == "r":
+        observed = centred
+    square = (observed * observed).sum(dim=0)
+    cross, power = (observed.new_zeros(len(validation.shrinkage.alphas), observed.shape[1]) for _ in range(2))
+    if wanted is None:
+        for rows, own in validation.groups:
+            for piece in _cachefuls(own, observed.shape[1]):
+                guess = own.every(weigh(piece), observed.dtype)
+                cross[:, piece] += (guess * observed[rows, piece]).sum(dim=1)
+                power[:, piece] += (guess * guess).sum(dim=1)
+        return score(cross, power, square, spread, measure)
+    weights = weigh(slice(None))
+    for penalty, asked in enumerate(wanted):
+        voxels = torch.nonzero(asked)[:, 0]
+        guess = validation.one(penalty, weights[:, voxels])
+        cross[penalty, voxels] = (guess * observed[:, voxels]).sum(dim=0)
+        power[penalty, voxels] = (guess * guess).sum(dim=0)
+    return torch.where(wanted, score(cross, power, square, spread, measure), torch.nan)
 
 
-def validation_r2(spectral: Spectral, weights: Tensor, observed: Tensor) -> Tensor:
-    """R² of the predictions of every penalty, arrays as in `validation_r`.
-
-    ``observed`` must have the mean of the training rows taken out, for predictions hold it.
-    """
-    import torch
-
-    found = [
-        explained(observed[:, chunk] - spectral.sums(weights[:, chunk]), observed[:, chunk])
-        for chunk in cachefuls(spectral, observed.shape[1])
-    ]
-    return torch.cat(found, dim=1)
-
-
-def cachefuls(spectral: Spectral, n_voxels: int) -> Iterator[slice]:
+def _cachefuls(validation: Validation, n_voxels: int) -> Iterator[slice]:
     """Cut voxels into pieces whose sums fit a processor's cache."""
-    size = max(1, CACHE_FLOATS // (len(spectral.basis) * (spectral.n_arrays + len(spectral.alphas))))
-    if spectral.basis.is_cuda:
-        size *= GPU_CACHES
-    for first in range(0, max(1, n_voxels), size):
-        yield slice(first, first + size)
+    shrinkage = validation.shrinkage
+    n_arrays = 2 * len(shrinkage.alphas) + (shrinkage.functions.shape[1] if shrinkage.uses_nodes else 0)
+    caches = GPU_CACHES if validation.basis.is_cuda else 1
+    width = max(1, caches * CACHE_FLOATS // (len(validation.basis) * n_arrays))
+    for first in range(0, max(1, n_voxels), width):
+        yield slice(first, first + width)
 
 
-def correlation(predicted: Tensor, observed: Tensor) -> Tensor:
-    """Pearson's r of every penalty and voxel.
+def score(cross: Tensor, power: Tensor, square: Tensor, spread: Tensor, measure: Measure) -> Tensor:
+    """Pearson's r or R² from sums over rows.
 
     Parameters
     ----------
-    predicted : Tensor of shape (n_penalties, n_rows, n_voxels)
-        Mean zero over rows.
-    observed : Tensor of shape (n_rows, n_voxels)
+    cross, power : Tensor of shape (n_penalties, n_voxels)
+        Sums of predictions times responses, and of squared predictions; for r of centred ones.
+    square, spread : Tensor of shape (n_voxels,)
+        Sums of squared responses, and of squared centred ones.
+    measure : {"r", "r2"}
 
     Returns
     -------
     Tensor of shape (n_penalties, n_voxels)
-        NaN where either is constant.
+        NaN where a response is constant, for r also where a prediction is.
     """
     import torch
 
-    target = observed - observed.mean(dim=0)
-    cross = (predicted * target).sum(dim=1)
-    r = cross / ((predicted * predicted).sum(dim=1) * (target * target).sum(dim=0)).sqrt()
-    return torch.where(torch.isfinite(r), r, torch.nan)
-
-
-def explained(missed: Tensor, observed: Tensor) -> Tensor:
-    """R² of every penalty and voxel.
-
-    Parameters
-    ----------
-    missed : Tensor of shape (n_penalties, n_rows, n_voxels)
-        Responses without predictions.
-    observed : Tensor of shape (n_rows, n_voxels)
-
-    Returns
-    -------
-    Tensor of shape (n_penalties, n_voxels)
-        NaN where a response is constant.
-    """
-    import torch
-
-    spread = ((observed - observed.mean(dim=0)) ** 2).sum(dim=0)
-    r2 = 1 - (missed * missed).sum(dim=1) / spread
-    return torch.where(torch.isfinite(r2), r2, torch.nan)
-
-
-def node_places(log_eigenvalues: FloatArray, step: float = NODE_STEP) -> list[int]:
-    """Choose eigenvalues as nodes: neighbours are at most a step apart, or have no eigenvalue between them.
-
-    Parameters
-    ----------
-    log_eigenvalues : array of shape (n_components,)
-        Descending.
-
-    Returns
-    -------
-    list of int
-        Their places, from the first on.
-    """
-    places = [0]
-    rising = -log_eigenvalues
-    while rising[places[-1]] < rising[-1]:
-        farthest = int(np.searchsorted(rising, rising[places[-1]] + step, side="right")) - 1
-        places.append(max(farthest, int(np.searchsorted(rising, rising[places[-1]], side="right"))))
-    return places
+    found = cross / (power * spread).sqrt() if measure == "r" else 1 - (square - 2 * cross + power) / spread
+    return torch.where(torch.isfinite(found), found, torch.nan)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from brainexp.encoder.ridge import Ridge
 from brainexp.solve.bands import Bands
-from brainexp.solve.ridge import chosen
+from brainexp.solve.solver import chosen
 from tests.benchmarks.ridge import ALPHAS, Case, Problem, cpu_s, memory_mib
 
 

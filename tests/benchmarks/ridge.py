@@ -5,7 +5,9 @@ run is a process of its own, so that its peak memory is its own; programs take t
 predicts the same held-out rows. LITcoder and HuthLab are called in checkouts of their repositories, named by BRAINEXP_LITCODER and
 BRAINEXP_HUTHLAB, and left out without. Neither centres rows inside a fold, so their r differs a little. Differences of r
 are the largest over voxels: of the cross-validated r at the chosen penalty, and of r on held-out rows, which jumps where two
-penalties are nearly as good and programs choose different ones. Memory is read from /proc: Linux only.
+penalties are so nearly as good that a program in single precision tips: ``himalaya KernelRidgeCV float64`` and ``himalaya
+RidgeCV float64`` do not, and are what to compare with. Multiplications of each type are counted at the measured rate of that
+type. Memory is read from /proc: Linux only.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import types
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -123,7 +126,7 @@ def per_subject(fit):
     return every
 
 
-def himalaya(estimator, backend):
+def himalaya(estimator, backend, dtype="float32"):
     def fit(x, y, new, inner):
         from himalaya.backend import set_backend
         from himalaya.kernel_ridge import KernelRidgeCV
@@ -134,8 +137,8 @@ def himalaya(estimator, backend):
         options = {"alphas": np.array(ALPHAS), "cv": list(inner), "fit_intercept": True}
         options["solver_params"] = {"score_func": correlation_score}
         own = KernelRidgeCV(**options, warn=False) if estimator == "KernelRidgeCV" else RidgeCV(**options)
-        own.fit(x, y)
-        return np.asarray(own.predict(new)), np.asarray(own.cv_scores_)
+        own.fit(x.astype(dtype, copy=False), y.astype(dtype, copy=False))
+        return np.asarray(own.predict(new.astype(dtype, copy=False))), np.asarray(own.cv_scores_)
 
     return per_subject(fit)
 
@@ -192,6 +195,8 @@ PROGRAMS = {
     "brainexp": ours,
     "himalaya KernelRidgeCV numpy": himalaya("KernelRidgeCV", "numpy"),
     "himalaya KernelRidgeCV torch": himalaya("KernelRidgeCV", "torch"),
+    "himalaya KernelRidgeCV float64": himalaya("KernelRidgeCV", "torch", "float64"),
+    "himalaya RidgeCV float64": himalaya("RidgeCV", "torch", "float64"),
     "himalaya RidgeCV numpy": himalaya("RidgeCV", "numpy"),
     "himalaya RidgeCV torch": himalaya("RidgeCV", "torch"),
     "LITcoder": per_subject(litcoder),
@@ -211,47 +216,46 @@ def memory_mib(which):
     return int(line.split()[1]) / 1024
 
 
-def gemm_rate():
-    """Multiplications a CPU second of a large product in single precision, the best of five."""
+def gemm_rate(dtype):
+    """Multiplications a CPU second of a large product, the best of five."""
     import torch
 
-    one = torch.rand(2048, 2048)
+    one = torch.rand(2048, 2048).to(dtype)
     spent = []
     for _ in range(6):
         before = cpu_s()
-        one @ one
-        one @ one
-        spent.append((cpu_s() - before) / 2)
+        for _ in range(4):
+            one @ one
+        spent.append((cpu_s() - before) / 4)
     return 2048**3 / min(spent[1:])
 
 
-def multiplications(work):
-    """Multiplications in matrix products and decompositions, one in double precision as two in single; and the result.
+def least_s(work):
+    """CPU seconds that the matrix products and decompositions of some work take at the measured rates of their types.
 
     A symmetric eigendecomposition counts 4.5 n³ (LAPACK working note 41: 9 n³ operations with vectors), an inverse n³.
     """
-    import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Counted(TorchDispatchMode):
-        total = 0.0
+        def __init__(self):
+            super().__init__()
+            self.total = Counter()
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
             name = func.overloadpacket.__name__
             if name in ("mm", "addmm", "addmm_", "bmm"):
                 left, right = args[-2:]
-                count = left.numel() * right.shape[-1]
+                self.total[left.dtype] += left.numel() * right.shape[-1]
             elif name in ("_linalg_eigh", "linalg_inv_ex"):
-                count = args[0].shape[-1] ** 3 * (4.5 if name == "_linalg_eigh" else 1)
-            else:
-                return out
-            self.total += count * (2 if args[-1].dtype == torch.float64 or args[0].dtype == torch.float64 else 1)
+                count = args[0].numel() * args[0].shape[-1]
+                self.total[args[0].dtype] += count * (4.5 if name == "_linalg_eigh" else 1)
             return out
 
     with Counted() as counted:
         work()
-    return counted.total
+    return sum(count / gemm_rate(dtype) for dtype, count in counted.total.items())
 
 
 def measured(name, case, folder):
@@ -269,7 +273,7 @@ def measured(name, case, folder):
     figures = {"cpu_s": cpu_s() - before, "peak_mib": memory_mib("VmHWM") - resident}
     np.save(folder / f"{name} r.npy", np.stack([pearson_r(problem.responses[fold.test], predicted), validation_r]))
     if name == "brainexp":
-        figures["rate"] = multiplications(lambda: ours(problem, case.n_subjects)) / figures["cpu_s"] / gemm_rate()
+        figures["rate"] = least_s(lambda: ours(problem, case.n_subjects)) / figures["cpu_s"]
     return figures
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from brainexp.align.fold import folds_of_blocks
 from brainexp.solve.bands import FORMS, Bands, cost
-from brainexp.solve.ridge import Work
+from brainexp.solve.solver import Work
 from tests.problems import explicit, fitted, problem, space, validation_r
 
 ALPHAS = (0.1, 10.0, 1000.0)

@@ -10,7 +10,8 @@ import torch
 from brainexp.containers import Fold
 from brainexp.score.correlation import pearson_r
 from brainexp.solve.bands import FORMS, Bands
-from brainexp.solve.ridge import Primal, Work, chosen
+from brainexp.solve.ridge import Primal
+from brainexp.solve.solver import Work, chosen
 from tests.problems import explicit, fitted, problem, space, validation_r
 
 ALPHAS = tuple(10.0 ** np.arange(-1, 6))
@@ -379,3 +380,111 @@ def test_features_that_do_not_vary_where_one_inner_fold_is_fitted_predict_its_me
     outer = fitted(rows[fold.train], train, penalty).predict(rows[fold.test])
     np.testing.assert_allclose(own.predict(train, penalty), outer, atol=1e-4)
     assert np.isfinite(own.weights(train, penalty)).all()
+
+
+@cache
+def tied(seed, n_features, n_voxels=150):
+    """Features with a falling spectrum, and voxels, of many, whose two best penalties are most nearly as good.
+
+    Also what himalaya makes of them, in double precision: in single it tips such voxels itself.
+    """
+    rng = np.random.default_rng([seed, 7])
+    _, _, fold = problem(seed, n_trs=150, n_features=2)
+    latent = rng.standard_normal((150, n_features)) * np.arange(1, n_features + 1) ** -1.0
+    design = space(latent @ rng.standard_normal((n_features, n_features)))
+    rows = explicit(design, fold.train)
+    responses = rows @ rng.standard_normal((rows.shape[1], 3000)) / np.sqrt(rows.shape[1])
+    responses = (responses + np.linspace(0.3, 20, 3000) * rng.standard_normal(responses.shape)).astype(np.float32)
+    scores = solver(design, fold, "dual", FINE_ALPHAS).search(responses[fold.train])
+    lead = np.ptp(np.sort(scores, axis=0)[-2:], axis=0)
+    kept = np.argsort(lead)[:n_voxels]
+    assert (lead[kept] < 1e-4).mean() > 0.5
+    assert lead[kept].min() > 1e-9  # what is closer is a tie in double precision too
+    responses = responses[:, kept].astype(float)
+    kind = "features" if n_features < 100 else "kernel"
+    return design, fold, responses, peer(rows, responses, fold, FINE_ALPHAS, kind)
+
+
+FINE_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-1, 5, 15))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("n_features", [30, 200])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("dtype", "nodes"), [("float32", None), ("float32", True), ("float32", False), ("float64", True)]
+)
+def test_held_out_r_of_every_voxel_is_that_of_himalaya_also_where_penalties_nearly_tie(
+    seed, n_features, form, dtype, nodes
+):
+    design, fold, responses, (best, penalty, predicted) = tied(seed, n_features)
+
+    score, alpha, own = solver(design, fold, form, FINE_ALPHAS, dtype, nodes).solve(responses[fold.train])
+
+    np.testing.assert_allclose(alpha, penalty)
+    r, expected = (pearson_r(responses[fold.test], one) for one in (own, predicted))
+    np.testing.assert_allclose(r, expected, atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(score, best, atol=TOLERANCE["float32"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_the_exact_step_some_of_these_voxels_would_get_another_penalty(form, monkeypatch):
+    from brainexp.solve import solver as module
+
+    monkeypatch.setattr(module, "_in_doubt", lambda scores, *_: torch.zeros_like(scores, dtype=torch.bool))
+    design, fold, responses, (_, penalty, _) = tied(0, 200)
+
+    _, alpha, _ = solver(design, fold, form, FINE_ALPHAS, "float32", True).solve(responses[fold.train])
+
+    assert not np.allclose(alpha, penalty)
+
+
+@pytest.mark.parametrize("measure", ["r", "r2"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_solving_is_searching_choosing_and_predicting(measure, form, dtype):
+    design, fold, responses, _ = tied(1, 200)
+    own, train = solver(design, fold, form, FINE_ALPHAS, dtype), responses[fold.train]
+
+    score, penalty, predicted = own.solve(train, measure)
+
+    best, alpha = chosen(own.search(train, measure), FINE_ALPHAS)
+    np.testing.assert_allclose(score, best, atol=1e-6)
+    np.testing.assert_array_equal(penalty, alpha)
+    np.testing.assert_allclose(predicted, own.predict(train, alpha), atol=1e-5)
+
+
+def test_a_fast_score_that_is_wrong_is_not_believed(monkeypatch):
+    """Whatever the error of the fast step, it is measured, and the exact one decides."""
+    from brainexp.solve.penalties import Validation
+
+    design, fold, responses, (_, penalty, _) = tied(1, 200)
+    every, noise = Validation.every, np.random.default_rng(0)
+
+    def wrong(self, weights, dtype):
+        right = every(self, weights, dtype)
+        added = torch.from_numpy(noise.standard_normal(right.shape)).to(right.dtype)
+        return right + added * right.std() if self.shrinkage.nodes else right
+
+    monkeypatch.setattr(Validation, "every", wrong)
+
+    _, alpha, _ = solver(design, fold, "dual", FINE_ALPHAS, "float32", True).solve(responses[fold.train])
+
+    np.testing.assert_allclose(alpha, penalty)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_r2_of_every_penalty_is_that_of_scikit_learn(form):
+    from sklearn.metrics import r2_score
+
+    design, rows, responses, fold = made(4)
+    train, known = responses[fold.train], rows[fold.train]
+
+    found = solver(design, fold, form).search(train, "r2")
+
+    for alpha, own in zip(ALPHAS, found, strict=True):
+        expected = [
+            r2_score(train[held], fitted(known[fit], train[fit], alpha).predict(known[held]), multioutput="raw_values")
+            for fit, held in fold.inner
+        ]
+        np.testing.assert_allclose(own, np.mean(expected, axis=0), atol=1e-6)
