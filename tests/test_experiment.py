@@ -265,13 +265,13 @@ def test_a_band_of_the_prompt_that_matters_gets_the_variance_and_another_does_no
     """What words are to the model depends on the prompt alone; responses follow layer 1 of one of them."""
     from brainexp import experiment as module
 
-    def read(source, compression, prompt, stimuli, cache):
+    def read(source, prompt, stimuli, cache):
         label = getattr(prompt, "before", "plain")
         features = {
             one.story: np.random.default_rng([len(label), number]).standard_normal((3, len(one.units), 4))
             for number, one in enumerate(stimuli)
         }
-        return features, {}
+        return features, {"arithmetic": ""}
 
     def planted(values, at):
         signal = np.vstack([np.zeros((2, 4)), layer_1.runs[at][:-2]]) @ weights
