@@ -59,7 +59,8 @@ def _of_linear(table: pd.DataFrame) -> pd.DataFrame:
     means = last.groupby(["task", "competence", "control"], sort=False).score.mean().unstack("control")  # noqa: PD010  an index, not columns
     if "random_labels" not in means:
         means["random_labels"] = float("nan")
-    return means.reset_index().rename(columns={"none": "score", "random_labels": "floor"})
+    found: pd.DataFrame = means.reset_index().rename(columns={"none": "score", "random_labels": "floor"})
+    return found
 
 
 def _probe(file: Path, ending: str) -> str:

@@ -95,9 +95,8 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     wins = dict.fromkeys(range(len(runs)), None) if rates.empty else dict(enumerate(rates["all"]))
     if not rates.empty:
         shown |= {"wins": ("wins", 2)}
-        table.caption = "; ".join(
-            [*filter(None, [table.caption]), "wins: winning rate over probing sets, 0 last, 1 first"]
-        )
+        told = "wins: winning rate over probing sets, 0 last, 1 first"
+        table.caption = f"{table.caption}; {told}" if table.caption else told
     for column in shown:
         table.add_column(column, justify="right")
     for at, (option, run) in enumerate(zip(options, runs, strict=True)):
