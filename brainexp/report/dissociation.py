@@ -151,7 +151,10 @@ def dissociation_figure(table: pd.DataFrame) -> Figure:
     n_columns = min(3, len(panels_of))
     n_rows = -(-len(panels_of) // n_columns)
     figure = Figure(figsize=(max(5.0, 3.6 * n_columns), 3.4 * n_rows + 1.0), layout="constrained")
-    grid = figure.subplots(n_rows, n_columns, squeeze=False)
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    # Whiskers of few units would leave no room for points: what is near to them is shown.
+    reach = 1.25 * max(0.1, float(np.abs(shown[["probes_change", "alignment_change"]].to_numpy(float)).max()))
+    grid[0, 0].set(xlim=(-reach, reach), ylim=(-reach, reach))
     jobs = list(dict.fromkeys(shown.run))
     for panel, competence in zip(grid.flat, panels_of, strict=False):
         _draw(panel, shown[shown.competence == competence], jobs)
@@ -178,28 +181,17 @@ def _draw(panel: Axes, rows: pd.DataFrame, jobs: Sequence[str]) -> None:
         panel.plot([row.probes_change] * 2, [row.alignment_low, row.alignment_high], **whisker)
         style: dict[str, Any] = {"fillstyle": "full" if row.verdict == "dissociated" else "none"}
         panel.plot(row.probes_change, row.alignment_change, "o", color=colour, ms=5, zorder=3, **style)
-    points = rows[["probes_change", "alignment_change"]].to_numpy(float)
-    # Whiskers of few units would leave no room for points: what is near to them is shown.
-    reach = 1.25 * max(0.1, float(np.abs(points).max(initial=0.0)))
-    panel.set_xlim(-reach, reach)
-    panel.set_ylim(-reach, reach)
     panel.axline((0, 0), slope=1, color="0.5", ls="--", lw=0.8, zorder=0)
     panel.axhline(0, color="0.8", lw=0.8, zorder=0)
     panel.axvline(0, color="0.8", lw=0.8, zorder=0)
     for (x, y), words in QUADRANTS.items():
-        sides: dict[str, Any] = {"ha": "right" if x > 0 else "left", "va": "top" if y > 0 else "bottom"}
-        panel.annotate(
-            words,
-            (0.5 + 0.48 * x, 0.5 + 0.48 * y),
-            xycoords="axes fraction",
-            fontsize=6.5,
-            color="0.45",
-            zorder=0,
-            **sides,
-        )
+        inner = x == y  # beside the diagonal, which ends in these corners
+        at = (0.5 + (0.02 if inner else 0.48) * x, 0.5 + 0.48 * y)
+        sides: dict[str, Any] = {"ha": "left" if (x > 0) == inner else "right", "va": "top" if y > 0 else "bottom"}
+        panel.annotate(words, at, xycoords="axes fraction", fontsize=6.5, color="0.45", zorder=0, **sides)
     panel.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    panel.tick_params(labelsize=7)
+    panel.tick_params(labelsize=7, labelbottom=True)
 
 
 def _alignment(run: dict[str, Any], twin: dict[str, Any]) -> Twins:
