@@ -202,3 +202,39 @@ def test_a_second_probe_of_the_same_texts_reads_nothing(cache, composed, small_r
 
     assert len(loads) == 1
     assert not first.score.equals(second.score)
+
+
+@pytest.mark.slow
+def test_the_trained_ladder_knows_what_its_untrained_twin_does_not(cache):
+    """At the layer that dev samples choose; of reasoning nothing is claimed: models of this size may have none."""
+    from brainexp.model.transformer import Transformer
+
+    def reader(**options):
+        network = Transformer(path="package:brainexp/model/tiny/m", **options).load()
+
+        def read(name, passages):
+            parts = list(network.read(passages))
+            order = np.argsort(np.concatenate([at for at, _ in parts]))
+            return np.concatenate([values for _, values in parts], axis=1)[:, order]
+
+        return read
+
+    probe = Holmes(seeds=(0, 1), controls=("random_labels", "random_weights"), code_length=False)
+    both = ProbeInput(
+        (), {}, None, reader(), tuple(range(5)), reader(weights="random"), None, lambda _, compute: compute()
+    )
+
+    table = probe.measure(both).tables["scores"]
+
+    means = table.groupby(["control", "competence", "task", "layer", "split"]).score.mean().unstack("split")
+    best = means.loc[means.dev.groupby(["control", "competence", "task"]).idxmax()]
+    by_competence = best.test.groupby(["control", "competence"]).mean()
+    print(by_competence.unstack("control").round(3))
+    for competence in ("morphology", "syntax", "semantics", "discourse"):
+        assert by_competence["none", competence] > by_competence["random_weights", competence] + 0.02, competence
+    chance = {folder.name: 1 / task(folder.name, config(folder), list(samples(folder, config(folder)["probe_task_type"]))).n_labels
+              for folder in folders(probe._folder()) if folder.name != "tree-depth"}  # fmt: skip
+    random_labels = means.test["random_labels"].groupby("task").mean()
+    for name, level in chance.items():
+        assert random_labels[name] < level + 0.1, name
+    assert abs(random_labels["tree-depth"]) < 0.1  # Pearson's r

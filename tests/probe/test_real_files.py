@@ -34,7 +34,9 @@ def test_blimp_of_a_llama_is_that_of_a_loop_over_transformers(stories, tmp_path)
         (tmp_path / f"{name}.jsonl").write_text((DATA / "blimp" / f"{name}.jsonl").read_text())
 
     model = stories.language_model()
-    table = MinimalPairs(str(tmp_path), most_pairs=N_PAIRS).measure(given(language_model=lambda: model)).tables["accuracy"]
+    table = (
+        MinimalPairs(str(tmp_path), most_pairs=N_PAIRS).measure(given(language_model=lambda: model)).tables["accuracy"]
+    )
 
     accuracy = table.set_index("paradigm").accuracy
     network, tokenizer = stories.network_with_head(), stories.tokenizer()
