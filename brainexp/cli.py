@@ -163,6 +163,34 @@ def show_sweep(folder: Path) -> None:
         comparisons, remarks = pairing.job_comparisons(runs)
         _show_comparisons(comparisons, remarks, folder)
         _show_costs(runs, comparisons, folder)
+        _show_probes(runs, folder)
+
+
+def _show_probes(runs: list[dict[str, Any]], folder: Path) -> None:
+    from brainexp.report.dissociation import FIGURE, TABLE, dissociation_figure, dissociations
+    from brainexp.report.figures import DOTS_PER_INCH
+    from brainexp.report.sweep import RATES_TABLE, TASKS_TABLE, leaderboard
+    from brainexp.report.table import dissociation_table
+
+    console = _console()
+    rates, tasks = leaderboard(runs)
+    if not rates.empty:
+        rates.to_csv(folder / RATES_TABLE, index=False)
+        tasks.to_csv(folder / TASKS_TABLE, index=False)
+        console.print(f"who wins at probes  {folder / RATES_TABLE}", soft_wrap=True, highlight=False)
+    table, remarks = dissociations(runs)
+    for remark in remarks:
+        console.print(remark, soft_wrap=True, highlight=False)
+    if table.empty:
+        return
+    table.to_csv(folder / TABLE, index=False)
+    console.print(dissociation_table(table))
+    for row in table[table.verdict == "dissociated"].itertuples():
+        log.info("%s: %s dissociated from alignment (adjusted p %.3g)", row.run, row.competence, row.p_larger_adjusted)
+    if table.difference.notna().any():
+        dissociation_figure(table).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
+        console.print(f"what is lost        {folder / FIGURE}", soft_wrap=True, highlight=False)
+    console.print(f"its tests           {folder / TABLE}", soft_wrap=True, highlight=False)
 
 
 def _show_costs(runs: list[dict[str, Any]], comparisons: pd.DataFrame, folder: Path) -> None:

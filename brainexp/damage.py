@@ -22,25 +22,32 @@ from brainexp.errors import ConfigError
 from brainexp.features import word_features
 from brainexp.interfaces import Blueprint, Model
 from brainexp.model.layers import block_list
+from brainexp.model.perplexity import (
+    MASKED_WINDOW,
+    WINDOW,
+    around,
+    encoded,
+    logits_of,
+    masked_losses,
+    token_losses,
+    windows,
+)
 from brainexp.model.transformer import Transformer
 from brainexp.prompt.plain import Plain
 from brainexp.registry import CALIBRATIONS
 from brainexp.score.similarity import linear_cka, relative_error, unbiased_linear_cka
+from brainexp.score.surprisal import perplexities
 from brainexp.settings import Damage
 
 log = logging.getLogger(__name__)
 
 #: Raise when the same options give other numbers.
 DAMAGE_VERSION = 1
-#: Tokens that a causal model reads at once, and a masked one, which makes a pass for each token.
-WINDOW, MASKED_WINDOW = 512, 128
 WINDOW_METRIC = "compression/perplexity_window_tokens"
 #: A common stretch of so many tokens is no chance (as in Lee et al. 2022 on duplicates in training text).
 SHARED_TOKENS = 50
 #: How the cache and the log call the text.
 HELD_OUT = "held-out text"
-#: Masked texts in one forward pass.
-PASSES = 8
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,7 @@ def require_apart(model: Model, words: Sequence[str], calibrated_on: IntArray) -
     if calibrated_on.ndim != 2 or not len(calibrated_on) or calibrated_on.shape[1] < SHARED_TOKENS:
         return
     assert isinstance(model, Transformer)  # only networks are calibrated
-    ids = np.array(_encoded(model.tokenizer(), words)[0], np.int64)
+    ids = np.array(encoded(model.tokenizer(), words)[0], np.int64)
     known = {ids[at : at + SHARED_TOKENS].tobytes() for at in range(len(ids) - SHARED_TOKENS + 1)}
     last = calibrated_on.shape[1] - SHARED_TOKENS + 1
     for number, row in enumerate(calibrated_on.astype(np.int64)):
@@ -162,7 +169,8 @@ def _of_network(model: Transformer, words: Sequence[str], settings: Damage, cach
     """Perplexity and sparsity of one network, from the cache where it was measured before."""
     blueprint = model.blueprint()
     masked = blueprint.reads == "bidirectional"
-    window, stride = _windows(settings, blueprint.n_positions, MASKED_WINDOW if masked else WINDOW)
+    usual = MASKED_WINDOW if masked else WINDOW
+    window, stride = windows(settings.window_tokens, settings.stride_tokens, blueprint.n_positions, usual, "damage")
     key = {
         "identity": model.identity(),
         "dtype": model.dtype,
@@ -176,39 +184,22 @@ def _of_network(model: Transformer, words: Sequence[str], settings: Damage, cach
     return _kept(cache_dir, key, lambda: _read_network(model, words, window, stride, settings.masked_tokens))
 
 
-def _windows(settings: Damage, n_positions: int | None, usual: int) -> tuple[int, int]:
-    """Tokens of a window and from one to the next; raise ConfigError if they cannot be."""
-    most = math.inf if n_positions is None else n_positions
-    window = int(min(usual, most)) if settings.window_tokens is None else settings.window_tokens
-    stride = max(window // 2, 1) if settings.stride_tokens is None else settings.stride_tokens
-    if window > most:
-        raise ConfigError(
-            f"damage.window_tokens={window}, but the model reads at most {n_positions} tokens at once. Give at most "
-            f"damage.window_tokens={n_positions}, or null."
-        )
-    if stride >= window:
-        raise ConfigError(
-            f"damage.stride_tokens={stride} must be less than a window ({window}), else tokens have nothing to be "
-            "predicted from."
-        )
-    return window, stride
-
-
 def _read_network(model: Transformer, words: Sequence[str], window: int, stride: int, n_masked: int) -> Measured:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     blueprint, loaded = model.blueprint(), model.language_model()
     network, tokenizer = loaded.network, loaded.tokenizer
-    ids, ends = _encoded(tokenizer, words)
-    before, after = _around(tokenizer)
+    ids, ends = encoded(tokenizer, words)
+    before, after = around(tokenizer)
     metrics: dict[str, float] = {}
     why_not = _no_perplexity(network, blueprint, tokenizer)
     if why_not is None and blueprint.reads == "causal":
-        losses = token_losses(_logits(network), ids, window, stride, before)
-        metrics = {**_perplexities(losses, words, ends), WINDOW_METRIC: float(window)}
+        losses = token_losses(logits_of(network), ids, window, stride, before)
+        found = perplexities(losses, words, ends)
+        metrics = {**{f"compression/{name}": value for name, value in found.items()}, WINDOW_METRIC: float(window)}
     elif why_not is None:
-        losses = masked_losses(_logits(network), ids, tokenizer.mask_token_id, window, n_masked, before, after)
+        losses = masked_losses(logits_of(network), ids, tokenizer.mask_token_id, window, n_masked, before, after)
         metrics = {"compression/pseudo_perplexity": math.exp(losses.mean())}
     zeros = _layer_sparsity(model, network, blueprint.n_blocks, ids)
     curves = {"compression/layer_sparsity": zeros} if zeros else {}
@@ -223,138 +214,6 @@ def _no_perplexity(network: Any, blueprint: Blueprint, tokenizer: Any) -> str | 
     if blueprint.reads == "bidirectional" and tokenizer.mask_token_id is None:
         return "the tokenizer has no mask"
     return None
-
-
-def token_losses(
-    logits: Callable[[Any], Any], ids: Sequence[int], window: int, stride: int, before: Sequence[int] = ()
-) -> FloatArray:
-    """Predict each token of a text from those before it, in windows that overlap.
-
-    Windows begin every ``stride`` tokens; in each, only tokens that no earlier window has predicted are scored, so that each
-    but the first ones is predicted from at least ``window - stride`` tokens (the sliding window of transformers'
-    documentation on perplexity).
-
-    Parameters
-    ----------
-    logits : callable
-        From tokens of shape (1, n_tokens) to logits of shape (1, n_tokens, n_vocabulary); each knows tokens up to its own.
-    ids : sequence of int
-        The text.
-    window, stride : int
-        In tokens, stride less than window; ``before`` counts in the window.
-    before : sequence of int
-        Special tokens before every window, as the tokenizer puts them before a text.
-
-    Returns
-    -------
-    array of shape (n_tokens - 1,)
-        -log p, in nats, of all tokens but the first.
-    """
-    import torch
-
-    losses = np.empty(len(ids) - 1)
-    done = 1
-    for begin in range(0, len(ids), stride):
-        end = min(begin + window - len(before), len(ids))
-        told = torch.tensor([[*before, *ids[begin:end]]])
-        # What stands at the place before a token predicts it.
-        rows = logits(told)[0, len(before) + done - begin - 1 : -1].float()
-        target = torch.tensor(ids[done:end], device=rows.device)
-        losses[done - 1 : end - 1] = torch.nn.functional.cross_entropy(rows, target, reduction="none").double().cpu()
-        done = end
-        if end == len(ids):
-            break
-    return losses
-
-
-def masked_losses(
-    logits: Callable[[Any], Any],
-    ids: Sequence[int],
-    mask: int,
-    window: int,
-    n_masked: int,
-    before: Sequence[int] = (),
-    after: Sequence[int] = (),
-) -> FloatArray:
-    """Predict evenly spaced tokens of a text from what stands on both sides, each masked alone (Salazar et al. 2020).
-
-    Not a perplexity: the probabilities do not multiply to that of the text. Compare only with other masked models.
-
-    Parameters
-    ----------
-    logits : callable
-        From tokens of shape (n_texts, n_tokens) to logits of shape (n_texts, n_tokens, n_vocabulary).
-    ids : sequence of int
-        The text.
-    mask : int
-        The token that stands for a masked one.
-    window : int
-        Tokens around, special tokens and the masked one included.
-    n_masked : int
-        How many tokens are predicted, at most.
-    before, after : sequence of int
-        Special tokens around every window.
-
-    Returns
-    -------
-    array of shape (n_predicted,)
-        -log p, in nats.
-    """
-    import torch
-
-    inner = min(window - len(before) - len(after), len(ids))
-    places = np.unique(np.linspace(0, len(ids) - 1, min(n_masked, len(ids))).round().astype(int))
-    begins = np.clip(places - inner // 2, 0, len(ids) - inner)
-    rows = [[*before, *ids[begin : begin + inner], *after] for begin in begins]
-    at = places - begins + len(before)
-    for row, place in zip(rows, at, strict=True):
-        row[place] = mask
-    losses = []
-    for first in range(0, len(rows), PASSES):
-        some = slice(first, first + PASSES)
-        found = logits(torch.tensor(rows[some]))
-        picked = found[torch.arange(len(found)), torch.as_tensor(at[some])].float()
-        target = torch.tensor([ids[place] for place in places[some]], device=picked.device)
-        losses.append(torch.nn.functional.cross_entropy(picked, target, reduction="none").double().cpu().numpy())
-    return np.concatenate(losses)
-
-
-def _logits(network: Any) -> Callable[[Any], Any]:
-    import torch
-
-    device = next((one.device for one in network.parameters() if one.device.type != "meta"), torch.device("cpu"))
-
-    def logits(tokens: Any) -> Any:
-        with torch.inference_mode():
-            return network(input_ids=tokens.to(device)).logits
-
-    return logits
-
-
-def _encoded(tokenizer: Any, words: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Tokens of the words in a row, without special ones, and after which character each ends."""
-    told = tokenizer(" ".join(words), return_offsets_mapping=True, add_special_tokens=False, verbose=False)
-    return told["input_ids"], [end for _, end in told["offset_mapping"]]
-
-
-def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Special tokens that the tokenizer puts before and after a text."""
-    special = list(tokenizer("")["input_ids"])
-    starts = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
-    n_before = int(bool(special) and special[0] in starts)
-    return special[:n_before], special[n_before:]
-
-
-def _perplexities(losses: FloatArray, words: Sequence[str], ends: Sequence[int]) -> dict[str, float]:
-    """Per token, per word and per byte, over all words but the first, which only is context: the same for any tokenizer."""
-    after_first = next(at for at, end in enumerate(ends) if end > len(words[0]))
-    scored = losses[after_first - 1 :]
-    n_bytes = len(" ".join(["", *words[1:]]).encode())
-    return {
-        "compression/perplexity": math.exp(scored.mean()),
-        "compression/perplexity_per_word": math.exp(scored.sum() / (len(words) - 1)),
-        "compression/bits_per_byte": float(scored.sum()) / math.log(2) / n_bytes,
-    }
 
 
 def _layer_sparsity(model: Transformer, network: Any, n_blocks: int, ids: Sequence[int]) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -20,7 +20,7 @@ from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
 from brainexp.comparison import compared
 from brainexp.compressed import CompressedModel
 from brainexp.compression.none import NoCompression
-from brainexp.containers import Clock, Design, Fold, Layers, Passage, Stimulus
+from brainexp.containers import Clock, Design, FloatArray, Fold, Layers, Passage, Stimulus
 from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
@@ -45,7 +45,7 @@ from brainexp.model.transformer import Transformer
 from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
-from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
+from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded, word_space
 from brainexp.registry import (
     CALIBRATIONS,
     COMPRESSIONS,
@@ -58,9 +58,12 @@ from brainexp.registry import (
     load_plugins,
     validated,
 )
-from brainexp.result import MODEL, Result, Voxels, clock_table, summarised
+from brainexp.result import MODEL, Result, Voxels, clock_table, over_areas, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,8 @@ def run(experiment: Experiment) -> Result:
         readouts = readouts_of(experiment, layers, scored, target, folds, voxels) if experiment.readout else {}
 
     with watch.stage("probe"):
-        probed = probes_of(experiment, recordings, features)
+        encode_words = partial(encoded_words, experiment, recordings, target, folds, voxels)
+        probed = probes_of(experiment, recordings, features, encode_words)
 
     result = summarised(
         {"model": scored, **baselines},
@@ -489,7 +493,12 @@ def features_of(
     return word_features(smaller(experiment, source, stimuli), experiment.prompt, stimuli, cache)
 
 
-def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[str, Layers]) -> dict[str, ProbeResult]:
+def probes_of(
+    experiment: Experiment,
+    recordings: Recordings,
+    features: Mapping[str, Layers],
+    encode_words: Callable[[str, Mapping[str, FloatArray]], pd.DataFrame] | None = None,
+) -> dict[str, ProbeResult]:
     """Ask every probe, of the same compressed weights, which are read at most once."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
     notes = Notes(experiment.cache_dir / "probes")
@@ -515,6 +524,7 @@ def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[
                 read_untrained=read_untrained,
                 language_model=made.language_model,
                 kept=lambda key, compute: notes.kept({**of, **key}, compute),
+                encode_words=encode_words,
             )
         )
     return found
@@ -527,6 +537,34 @@ def prompted_layers(experiment: Experiment, recordings: Recordings) -> dict[str,
         features, _ = features_of(replace(experiment, prompt=other), experiment.model, recordings.stimuli)
         found[name] = layer_designs(experiment.align, recordings, features, name)
     return found
+
+
+def encoded_words(
+    experiment: Experiment,
+    recordings: Recordings,
+    target: Target,
+    folds: Sequence[Fold],
+    voxels: Voxels,
+    name: str,
+    values: Mapping[str, FloatArray],
+) -> pd.DataFrame:
+    """Score features of words, arrays of shape (n_units, n_dims) by story, as a baseline is scored.
+
+    Returns
+    -------
+    DataFrame
+        ``r`` on held-out rows, mean over the scored voxels of each ``subject`` and ``roi``.
+    """
+    import pandas as pd
+
+    space = word_space(name, [values[one.story] for one in recordings.stimuli], experiment.align, recordings)
+    r = evaluated(experiment.encoder, [lambda: space], target, folds, experiment.split.layer_choice, name).r
+    rows = [
+        {"subject": voxels.subjects[number], "roi": roi, "r": float(over_areas(partial(np.nanmean, axis=-1), areas, r))}
+        for number, roi, areas in voxels.roi_areas()
+        if all(np.isfinite(r[at]).any() for at in areas)
+    ]
+    return pd.DataFrame(rows, columns=["subject", "roi", "r"])
 
 
 def baseline(

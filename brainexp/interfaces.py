@@ -198,8 +198,30 @@ BLANK = "[MASK]"
 class LanguageModel(Protocol):
     """A network with its head in memory, which says how likely a text is."""
 
+    @property
+    def network(self) -> Any:
+        """The torch module, with its head."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A fast tokenizer of transformers."""
+
+    @property
+    def reads(self) -> Literal["causal", "bidirectional", "encoder-decoder", "table"]:
+        """Which words a state may depend on."""
+
     def likelihoods(self, texts: Sequence[str], *, within_words: Literal["all", "left"] = "all") -> list[Likelihoods]:
         """Log-probabilities of every text's tokens, for masked models each told from all others or those to its left."""
+
+    def in_windows(
+        self,
+        words: Sequence[str],
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        n_masked: int | None = None,
+    ) -> Likelihoods:
+        """Log-probabilities of a long text's tokens, read in windows of tokens that overlap."""
 
     def fillers(self, texts: Sequence[str], n_best: int) -> list[list[str] | None]:
         """The likeliest single tokens for the one `BLANK` of each text, best first; None where the model cannot see one."""
@@ -483,6 +505,10 @@ class ProbeInput:
     kept : callable
         From a key and a function to the function's value, JSON-like, which is computed once for this model, compression
         and key, and kept on disk.
+    encode_words : callable, optional
+        From a name and features of every word, arrays of shape (n_units, n_dims) by story, to what the study's own encoder
+        reaches with them on held-out rows: a DataFrame with columns ``subject``, ``roi`` and ``r``. None where there are no
+        responses.
     """
 
     stimuli: tuple[Stimulus, ...]
@@ -493,6 +519,7 @@ class ProbeInput:
     read_untrained: Callable[[str, Sequence[Passage]], FloatArray | Layers]
     language_model: Callable[[], LanguageModel]
     kept: Callable[[Mapping[str, Any], Callable[[], Any]], Any]
+    encode_words: Callable[[str, Mapping[str, FloatArray]], pd.DataFrame] | None = None
 
 
 @runtime_checkable

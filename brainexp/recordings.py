@@ -248,7 +248,7 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
     if name in next(iter(own.values())):
         return [Design(name, tuple(own[subject][name]), recordings.rows, (0,)) for subject in recordings.columns]
     annotations = list(recordings.stimuli[0].annotations) if name == ALL_ANNOTATIONS else [name]
-    return _of_words(
+    return word_space(
         name,
         [np.hstack([one.annotations[part] for part in annotations]) for one in recordings.stimuli],
         align,
@@ -259,9 +259,9 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
 def _low_level(name: str, align: Align, recordings: Recordings) -> Design:
     stimuli, clocks = recordings.stimuli, recordings.clocks
     if name == "word_length":
-        return _of_words(name, [word_length(one.units) for one in stimuli], align, recordings)
+        return word_space(name, [word_length(one.units) for one in stimuli], align, recordings)
     if name == "word_frequency":
-        return _of_words(name, [word_frequency(one.units, recordings.language) for one in stimuli], align, recordings)
+        return word_space(name, [word_frequency(one.units, recordings.language) for one in stimuli], align, recordings)
     if name == "word_rate":
         rates = (word_rate(one.midpoint_s, clock) for one, clock in zip(stimuli, clocks, strict=True))
         return Design(name, tuple(rates), recordings.rows, align.delays)
@@ -270,7 +270,8 @@ def _low_level(name: str, align: Align, recordings: Recordings) -> Design:
     return Design(name, tuple(course[: clock.n_trs] for clock in clocks), recordings.rows, (0,))
 
 
-def _of_words(name: str, values: Sequence[FloatArray], align: Align, recordings: Recordings) -> Design:
+def word_space(name: str, values: Sequence[FloatArray], align: Align, recordings: Recordings) -> Design:
+    """Bring values of words, arrays of shape (n_units, n_dims) story by story, to TRs, inside each run."""
     runs = (matrix @ own for matrix, own in zip(_to_trs(align, recordings), values, strict=True))
     return Design(name, tuple(runs), recordings.rows, align.delays)
 

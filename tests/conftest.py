@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +23,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("data") and not DATA.is_dir():
             item.add_marker(pytest.mark.skip(reason=f"no real data: {DATA} is not there (set BRAINEXP_DATA)"))
+        if item.get_closest_marker("lm_eval") and find_spec("lm_eval") is None:
+            item.add_marker(pytest.mark.skip(reason="no lm-evaluation-harness (pip install brainexp[eval])"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no GPU"))
 
 
 def pytest_terminal_summary(terminalreporter):
-    left_out = [
-        report for report in terminalreporter.stats.get("skipped", []) if "no real data" in str(report.longrepr)
-    ]
-    if left_out:
-        terminalreporter.write_line(
-            f"{len(left_out)} tests on real data were left out: set BRAINEXP_DATA to its folder."
-        )
+    for reason, told in (
+        ("no real data", "tests on real data were left out: set BRAINEXP_DATA to its folder."),
+        ("no lm-evaluation-harness", "tests of probe=lm_eval were left out: install the eval extra."),
+    ):
+        skipped = terminalreporter.stats.get("skipped", [])
+        left_out = sum(reason in str(report.longrepr) for report in skipped)
+        if left_out:
+            terminalreporter.write_line(f"{left_out} {told}")
 
 
 def _has_gpu():

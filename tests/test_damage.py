@@ -11,9 +11,10 @@ import torch
 
 from brainexp.compression.calibration import windows
 from brainexp.compression.calibration.grammar import GrammarText
-from brainexp.damage import damage, held_out_words, masked_losses, require_apart, token_losses
+from brainexp.damage import damage, held_out_words, require_apart
 from brainexp.errors import ConfigError
 from brainexp.grammar import text
+from brainexp.model.perplexity import masked_losses, token_losses
 from brainexp.model.transformer import Transformer
 from brainexp.settings import Damage
 

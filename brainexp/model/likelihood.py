@@ -12,6 +12,18 @@ import numpy as np
 from brainexp.containers import FloatArray, Likelihoods
 from brainexp.errors import ModelError
 from brainexp.interfaces import BLANK
+from brainexp.model.blueprint import most_tokens
+from brainexp.model.perplexity import (
+    MASKED_WINDOW,
+    WINDOW,
+    around,
+    encoded,
+    logits_of,
+    masked_losses,
+    masked_places,
+    token_losses,
+    windows,
+)
 
 #: How T5 marks the first gap of a text.
 SENTINEL = "<extra_id_0>"
@@ -70,6 +82,60 @@ class LoadedLanguageModel:
             at, start, stop = np.array(own, np.intp).reshape(-1, 3).T
             found.append(Likelihoods(log_p[at], start, stop))
         return found
+
+    def in_windows(
+        self,
+        words: Sequence[str],
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        n_masked: int | None = None,
+        section: str = "probe.perplexity",
+    ) -> Likelihoods:
+        """Score a text that may be longer than what the model reads at once, see `brainexp.model.perplexity.token_losses`.
+
+        Parameters
+        ----------
+        words : sequence of str
+            The text, joined by single spaces.
+        window, stride : int or None
+            Tokens that are read at once, and from one window to the next; None for 512 (128 for masked models), or what the
+            model can read, and half a window. A masked model sees each token in the middle of its window.
+        n_masked : int or None
+            Of a masked model, how many tokens, evenly spaced, are predicted; None for all.
+        section : str
+            Where the window stands in the config, for messages.
+
+        Returns
+        -------
+        Likelihoods
+            A token begins where the one before it ended. NaN for tokens that were not predicted; the first one of a causal
+            model is predicted from the start token alone, where the tokenizer has one.
+
+        Raises
+        ------
+        ConfigError
+            If there can be no such windows.
+        ModelError
+            If the model has no such head.
+        """
+        self._require_head()
+        is_masked = self.reads != "causal"
+        usual = MASKED_WINDOW if is_masked else WINDOW
+        window, stride = windows(window, stride, most_tokens(self.network), usual, section)
+        ids, stop = encoded(self.tokenizer, words)
+        before, after = around(self.tokenizer)
+        log_p = np.full(len(ids), np.nan)
+        logits = logits_of(self.network)
+        if is_masked:
+            n_masked = len(ids) if n_masked is None else n_masked
+            told = masked_losses(logits, ids, self._mask, window, n_masked, before, after)
+            log_p[masked_places(len(ids), n_masked)] = -told
+        else:
+            log_p[1:] = -token_losses(logits, ids, window, stride, before)
+            if self._start is not None:
+                log_p[:1] = -token_losses(logits, [self._start, ids[0]], 2, 1)
+        return Likelihoods(log_p, np.array([0, *stop[:-1]], np.intp), np.array(stop, np.intp))
 
     def fillers(self, texts: Sequence[str], n_best: int) -> list[list[str] | None]:
         """Say which single tokens are likeliest in the place of a blank.
@@ -154,11 +220,7 @@ class LoadedLanguageModel:
         return found
 
     def _masked(self, encoded: Sequence[tuple[list[int], Any]], within_words: str) -> list[FloatArray]:
-        mask = self.tokenizer.mask_token_id
-        if mask is None:
-            raise ModelError(
-                f"the tokenizer of {self.name!r} has no mask token, so tokens cannot be hidden one by one."
-            )
+        mask = self._mask
         hidden: list[tuple[int, int, list[int]]] = []  # text, token, the text with what is hidden
         for number, (ids, offsets) in enumerate(encoded):
             for at, (start, stop) in enumerate(offsets):
@@ -174,6 +236,15 @@ class LoadedLanguageModel:
                 number, at, _ = hidden[i]
                 found[number][at] = log_p[row, at, encoded[number][0][at]]
         return found
+
+    @property
+    def _mask(self) -> int:
+        mask = self.tokenizer.mask_token_id
+        if mask is None:
+            raise ModelError(
+                f"the tokenizer of {self.name!r} has no mask token, so tokens cannot be hidden one by one."
+            )
+        return int(mask)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Indices of texts of like length."""

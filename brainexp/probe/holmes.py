@@ -66,6 +66,15 @@ class Holmes(LinearProbing):
                 "Give code_length=false."
             )
 
+    def require_ready(self) -> None:
+        """Raise ConfigError or DataError if a task is not known or its files are not there; none are written for it."""
+        if self.folder is not None:
+            super().require_ready()
+            return
+        from brainexp.grammar import PROBES as GOLD
+
+        self._require_known(one.name for one in GOLD if one.competence in self.competences)
+
     def offered(self) -> dict[str, Callable[[], Task]]:
         """Every probing set of the folder that is of one of the competences."""
         found: dict[str, Callable[[], Task]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -102,12 +102,14 @@ class LinearProbing:
 
     def _chosen(self) -> dict[str, Callable[[], Task]]:
         offered = self.offered()
-        if self.tasks == "all":
-            return offered
-        for name in self.tasks:
-            if name not in offered:
-                raise ConfigError(f"probe {self._name!r}: unknown task {name!r}.{did_you_mean(name, offered)}")
-        return {name: offered[name] for name in self.tasks}
+        self._require_known(offered)
+        return offered if self.tasks == "all" else {name: offered[name] for name in self.tasks}
+
+    def _require_known(self, offered: Iterable[str]) -> None:
+        names = tuple(offered)
+        for name in self.tasks if self.tasks != "all" else ():
+            if name not in names:
+                raise ConfigError(f"probe {self._name!r}: unknown task {name!r}.{did_you_mean(name, names)}")
 
     @property
     def _name(self) -> str:

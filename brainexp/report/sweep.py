@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainexp.report.probed import task_scores
 from brainexp.result import ALL_VOXELS
+from brainexp.score.ranking import discriminability, winning_rates
 from brainexp.settings import Scoring, decisive
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 FIGURE = "sweep.png"
 COST_FIGURE = "compression.png"
 COST_TABLE = "compression.csv"
+RATES_TABLE, TASKS_TABLE = "winning_rates.csv", "probing_sets.csv"
 #: What the tests say of a compressed model and its uncompressed twin, and how the figure shows it.
 VERDICTS: dict[str, dict[str, Any]] = {
     "equivalent": {"marker": "o", "label": "r equivalent to the uncompressed model's"},
@@ -88,13 +91,57 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     else:
         shown |= {"± se": ("alignment/r_se", 3), "untrained r": ("baseline/untrained/r", 3)}
     shown |= {"r / ceiling": ("alignment/r_norm", 3), "layer": ("layer/chosen", 3)}
+    rates, _ = leaderboard(runs)
+    wins = dict.fromkeys(range(len(runs)), None) if rates.empty else dict(enumerate(rates["all"]))
+    if not rates.empty:
+        shown |= {"wins": ("wins", 2)}
+        told = "wins: winning rate over probing sets, 0 last, 1 first"
+        table.caption = f"{table.caption}; {told}" if table.caption else told
     for column in shown:
         table.add_column(column, justify="right")
-    for option, run in zip(options, runs, strict=True):
-        metrics = {**run["metrics"], "MB": _megabytes(run)}
+    for at, (option, run) in enumerate(zip(options, runs, strict=True)):
+        metrics = {**run["metrics"], "MB": _megabytes(run), "wins": wins[at]}
         values = [_shown(metrics.get(name), digits) for name, digits in shown.values()]
         table.add_row(run["name"], *option.values(), *values)
     return table
+
+
+def leaderboard(runs: list[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rank the runs in every probing set, as the leaderboard of Holmes does.
+
+    Parameters
+    ----------
+    runs : list of dict
+        As `records` returns them, or of several sweeps.
+
+    Returns
+    -------
+    rates : DataFrame
+        A row per run, in their order: ``run``, ``all`` and a column per competence with winning rates
+        (`brainexp.score.ranking.winning_rates`) over the probing sets at which all runs were scored. No rows where fewer than
+        two runs have any in common.
+    tasks : DataFrame
+        A row per probing set: ``probe``, ``task``, ``competence``, ``tau`` and ``p``
+        (`brainexp.score.ranking.discriminability`), and the score of every run under its name.
+    """
+    import pandas as pd
+
+    names = job_names(runs) if runs else []
+    keys = ["probe", "task", "competence"]
+    columns = [task_scores(run).set_index(keys).score.rename(name) for run, name in zip(runs, names, strict=True)]
+    scores = pd.concat(columns, axis=1, join="inner").dropna() if len(columns) > 1 else pd.DataFrame()
+    if scores.empty:
+        return pd.DataFrame(columns=["run", "all"]), pd.DataFrame(columns=[*keys, "tau", "p"])
+    of_competence = {
+        name: winning_rates(scores.xs(name, level="competence").to_numpy(float))
+        for name in dict.fromkeys(scores.index.get_level_values("competence"))
+    }
+    rates = pd.DataFrame({"run": names, "all": winning_rates(scores.to_numpy(float)), **of_competence})
+    tau, p = discriminability(scores.to_numpy(float))
+    tasks = scores.reset_index()
+    tasks.insert(len(keys), "tau", tau)
+    tasks.insert(len(keys) + 1, "p", p)
+    return rates, tasks
 
 
 def scale_curve(runs: list[dict[str, Any]]) -> Figure | None:

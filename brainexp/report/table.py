@@ -165,6 +165,48 @@ def comparison_table(comparisons: pd.DataFrame, title: str) -> Table | None:
     return table
 
 
+def dissociation_table(rows: pd.DataFrame) -> Table:
+    """Show how alignment and probes change, and what the tests say of it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `brainexp.report.dissociation.dissociations` returns it.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.table import Table
+
+    level = f"{100 * float(rows.confidence.iloc[0]):g} %"
+    table = Table(
+        title="what compression costs, as shares of what the uncompressed model has above chance",
+        caption="p >: the probes' share is larger (one-sided Welch t over subjects and probing sets); p ≡: r changes by less "
+        f"than {rows.margin.iloc[0]:g} (two one-sided tests); p adjusted in each family; dissociated: both",
+    )
+    table.add_column("run", overflow="fold")
+    table.add_column("competence")
+    for column in ("alignment", "probes", level, "p >", "p ≡"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("")
+    for _, row in rows.iterrows():
+        interval = "–" if math.isnan(row.ci_low) else f"{100 * row.ci_low:+.0f} {100 * row.ci_high:+.0f}"
+        table.add_row(
+            str(row.run),
+            str(row.competence),
+            *(
+                "–" if math.isnan(value) else f"{100 * value:+.0f} %"
+                for value in (row.alignment_change, row.probes_change)
+            ),
+            interval,
+            _p(row.p_larger_adjusted),
+            _p(row.p_equivalence_adjusted),
+            str(row.verdict),
+        )
+    return table
+
+
 def roi_counts(comparisons: pd.DataFrame) -> tuple[int, int, int, int]:
     """In how many ROIs r is significantly higher, significantly lower, significantly equivalent; and how many there are.
 

@@ -156,3 +156,85 @@ def test_unknown_tasks_and_layers_are_refused(tasks):
         replace(FEW, tasks=("colour",)).measure(given(tasks))
     with pytest.raises(ConfigError, match=r"the model has no layers \[5\]; it has \[0, 1\]"):
         replace(FEW, layers=(5,)).measure(given(tasks))
+
+
+def test_what_is_needed_is_known_without_writing_the_sets(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINEXP_CACHE", str(tmp_path))
+
+    FEW.require_ready()
+    with pytest.raises(ConfigError, match=r"unknown task 'colour'\. Known: agent-patient"):
+        replace(FEW, tasks=("colour",)).require_ready()
+    with pytest.raises(ConfigError, match="unknown task 'animacy'"):
+        replace(FEW, competences=("syntax",)).require_ready()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_that_are_known_are_those_that_are_written(cache):
+    from brainexp.grammar import PROBES
+
+    whole = Holmes(gold_samples=400)
+    assert set(whole.offered()) == {one.name for one in PROBES}
+
+
+def test_a_second_probe_of_the_same_texts_reads_nothing(cache, composed, small_run, monkeypatch):
+    """Two probes with other seeds, the second in a process that could not load the model."""
+    from brainexp.experiment import Experiment, probes_of
+    from brainexp.model.transformer import Transformer
+    from brainexp.recordings import recorded
+
+    loads = []
+    load = Transformer.load
+    monkeypatch.setattr(Transformer, "load", lambda self: (loads.append(1), load(self))[1])
+    given = [
+        "probe=[holmes]",
+        "probe.holmes.gold_samples=400",
+        "probe.holmes.tasks=[animacy]",
+        "probe.holmes.layers=last",
+        "probe.holmes.code_length=false",
+    ]
+
+    def probed(seeds):
+        experiment = Experiment.from_config(composed(*small_run, *given, f"probe.holmes.seeds={seeds}"))
+        return probes_of(experiment, recorded(experiment.dataset), {})["holmes"].tables["scores"]
+
+    first, second = probed([0]), probed([1])
+
+    assert len(loads) == 1
+    assert not first.score.equals(second.score)
+
+
+@pytest.mark.slow
+def test_the_trained_ladder_knows_what_its_untrained_twin_does_not(cache):
+    """At the layer that dev samples choose; of reasoning nothing is claimed: models of this size may have none."""
+    from brainexp.model.transformer import Transformer
+
+    def reader(**options):
+        network = Transformer(path="package:brainexp/model/tiny/m", **options).load()
+
+        def read(name, passages):
+            parts = list(network.read(passages))
+            order = np.argsort(np.concatenate([at for at, _ in parts]))
+            return np.concatenate([values for _, values in parts], axis=1)[:, order]
+
+        return read
+
+    probe = Holmes(seeds=(0, 1), controls=("random_labels", "random_weights"), code_length=False)
+    both = ProbeInput(
+        (), {}, None, reader(), tuple(range(5)), reader(weights="random"), None, lambda _, compute: compute()
+    )
+
+    table = probe.measure(both).tables["scores"]
+
+    means = table.groupby(["control", "competence", "task", "layer", "split"]).score.mean().unstack("split")
+    best = means.loc[means.dev.groupby(["control", "competence", "task"]).idxmax()]
+    by_competence = best.test.groupby(["control", "competence"]).mean()
+    print(by_competence.unstack("control").round(3))
+    for competence in ("morphology", "syntax", "semantics", "discourse"):
+        assert by_competence["none", competence] > by_competence["random_weights", competence] + 0.02, competence
+    chance = {folder.name: 1 / task(folder.name, config(folder), list(samples(folder, config(folder)["probe_task_type"]))).n_labels
+              for folder in folders(probe._folder()) if folder.name != "tree-depth"}  # fmt: skip
+    random_labels = means.test["random_labels"].groupby("task").mean()
+    for name, level in chance.items():
+        assert random_labels[name] < level + 0.1, name
+    assert abs(random_labels["tree-depth"]) < 0.1  # Pearson's r
