@@ -25,6 +25,7 @@ from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
+from brainexp.encoding import encoding_again
 from brainexp.environment import peak_memory_bytes
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, scorable_voxels
@@ -33,6 +34,7 @@ from brainexp.interfaces import (
     Compression,
     Dataset,
     Encoder,
+    Encoding,
     Model,
     Probe,
     ProbeInput,
@@ -42,6 +44,7 @@ from brainexp.interfaces import (
 from brainexp.model.arithmetic import DENSE
 from brainexp.model.transformer import Transformer
 from brainexp.partition import Partition, partitioned
+from brainexp.probe.erasure import Erasure
 from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded
@@ -197,7 +200,8 @@ def run(experiment: Experiment) -> Result:
         readouts = readouts_of(experiment, layers, scored, target, folds, voxels) if experiment.readout else {}
 
     with watch.stage("probe"):
-        probed = probes_of(experiment, recordings, features)
+        encoding = partial(encoding_of, experiment, recordings, scored, target, folds, voxels, len(layers), beside)
+        probed = probes_of(experiment, recordings, features, encoding)
 
     result = summarised(
         {"model": scored, **baselines},
@@ -321,6 +325,9 @@ def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None
         for name in names:
             if name not in choice:
                 raise ConfigError(f"unknown feature space {name!r} in {option}.{did_you_mean(name, choice)}")
+    for one in experiment.probes.values():
+        if isinstance(one, Erasure):
+            one.labels(recordings.stimuli)
 
 
 def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:
@@ -441,7 +448,12 @@ def features_of(
     return word_features(smaller(experiment, source, stimuli), experiment.prompt, stimuli, cache)
 
 
-def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[str, Layers]) -> dict[str, ProbeResult]:
+def probes_of(
+    experiment: Experiment,
+    recordings: Recordings,
+    features: Mapping[str, Layers],
+    encoding: Callable[[], Encoding] | None = None,
+) -> dict[str, ProbeResult]:
     """Ask every probe, of the same compressed weights, which are read at most once."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
     notes = Notes(experiment.cache_dir / "probes")
@@ -467,9 +479,26 @@ def probes_of(experiment: Experiment, recordings: Recordings, features: Mapping[
                 read_untrained=read_untrained,
                 language_model=made.language_model,
                 kept=lambda key, compute: notes.kept({**of, **key}, compute),
+                encoding=encoding,
             )
         )
     return found
+
+
+def encoding_of(
+    experiment: Experiment,
+    recordings: Recordings,
+    scored: Evaluation,
+    target: Target,
+    folds: Sequence[Fold],
+    voxels: Voxels,
+    n_layers: int,
+    beside: Sequence[Space],
+) -> Encoding:
+    """Offer the encoding model to probes that ask what other features of the same words would reach."""
+    regions = tuple((voxels.subjects[number], roi, columns) for number, roi, columns in voxels.roi_columns())
+    given = (recordings, scored, target, folds, regions, n_layers, beside)
+    return encoding_again(experiment.encoder, experiment.align, *given)
 
 
 def baseline(
