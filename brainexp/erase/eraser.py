@@ -8,7 +8,7 @@ import numpy as np
 
 from brainexp.containers import FloatArray, IntArray
 from brainexp.erase.labels import Labels
-from brainexp.erase.reading import above_chance, pooled, read, regression
+from brainexp.erase.reading import above_chance, chance_error, pooled, read, regression
 
 #: Penalties of the published ridge residual, 1e-6 to 1e9.
 PUBLISHED_PENALTIES = tuple(10.0**power for power in range(-6, 10))
@@ -138,6 +138,7 @@ def inlp(
     """Iterative nullspace projection (Ravfogel et al. 2020): take away what a linear reader uses until it reads nothing.
 
     All directions found so far are projected out at once, which is the projection on the intersection of their null spaces.
+    A reader's direction is not that in which classes lie apart where features are correlated, so that many rounds may pass.
 
     Parameters
     ----------
@@ -153,7 +154,8 @@ def inlp(
         Of the reader.
     most_rounds : int
     tolerance : float
-        It stops when the mean score is no more than this above chance, as a share of what lies between chance and 1.
+        It stops when the mean score is no further above chance than this, as a share of what lies between chance and 1, and
+        one standard error.
     most_rank : int, optional
         Go on until so many directions are gone, whatever is still read: for controls, which read nothing.
     """
@@ -165,7 +167,7 @@ def inlp(
     for _ in range(most_rounds):
         left = centred - (centred @ directions) @ directions.T
         if most_rank is None:
-            done = _mean_score(left, labels, fit, watched, penalty) <= tolerance
+            done = _finished(left, labels, fit, watched, penalty, tolerance)
         else:
             done = directions.shape[1] >= most_rank
         if done:
@@ -230,6 +232,12 @@ def _uncentred(features: FloatArray, values: FloatArray) -> FloatArray:
     return found
 
 
-def _mean_score(features: FloatArray, labels: Labels, fit: IntArray, watched: IntArray, penalty: float) -> float:
-    scores = [above_chance(*pooled([one])) for one in read(features, labels, fit, watched, penalty)]
-    return float(np.nanmean(scores)) if np.isfinite(scores).any() else 0.0
+def _finished(
+    features: FloatArray, labels: Labels, fit: IntArray, watched: IntArray, penalty: float, tolerance: float
+) -> bool:
+    """Whether a reader's mean score is no further above chance than the tolerance and one standard error."""
+    found = read(features, labels, fit, watched, penalty)
+    scores = np.array([above_chance(*pooled([one])) for one in found])
+    known = np.isfinite(scores)
+    errors = np.array([chance_error(one, len(watched)) for one in found])
+    return not known.any() or bool(scores[known].mean() <= tolerance + errors[known].mean())

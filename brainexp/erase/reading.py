@@ -123,3 +123,12 @@ def pooled(folds: list[Read]) -> tuple[float, float]:
 def above_chance(score: float, chance: float) -> float:
     """Rescale so that 0 is chance and 1 is perfect, for balanced accuracies and r alike."""
     return (score - chance) / (1 - chance)
+
+
+def chance_error(one: Read, n_units: int) -> float:
+    """Standard error of `above_chance` at chance, were units independent: binomial for each class, 1/√n for r."""
+    totals = one.totals[one.totals > 0]
+    if not len(totals):
+        return n_units**-0.5
+    chance = 1 / len(totals)
+    return float(np.sqrt((chance * (1 - chance) / totals).sum()) * chance / max(1 - chance, chance))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ TOGETHER = "together"
 #: What is done to features. "before" is nothing.
 BEFORE, ERASED, RANDOM, SHUFFLED = "before", "erased", "random", "shuffled"
 CONTROLS = (RANDOM, SHUFFLED)
+#: Probes fitted to training words, as erasers are; and to a half of a fold's held-out words, which no eraser has seen.
+TRAINED, FRESH = "trained", "fresh"
 #: As in scores.parquet, the row that pools all voxels of a subject.
 ALL_VOXELS = "all"
 TESTS = ("p_t", "p_wilcoxon", "p_sign_flip", "p_equivalence")
@@ -68,9 +71,11 @@ class Erasure:
     most_rounds : int
         Of INLP.
     tolerance : float
-        INLP stops at a mean score of so much above chance, as a share of what lies between chance and 1.
+        INLP stops at a mean score of so much above chance, as a share of what lies between chance and 1, and one standard
+        error.
     gap_words : int
-        Words between those that INLP is fitted to and those on which it sees when to stop.
+        Words between those that INLP is fitted to and those on which it sees when to stop, and between the halves of
+        held-out words for fresh probes.
     margin, confidence : float
         As ``equivalence_margin`` and ``confidence`` of scoring, for tests over subjects.
     multiplicity : {"bh", "holm", "by"}
@@ -137,8 +142,8 @@ class _Study:
     #: By (erased, condition): r of every group of layers, and of the chosen one.
     r: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     chosen_r: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
-    #: By (position of the layer, erased, condition): what was read in every fold, column by column.
-    reads: dict[tuple[int, str, str], list[list[Read]]] = field(default_factory=dict)
+    #: By (kind of probe, position of the layer, erased, condition): what was read in every fold, column by column.
+    reads: dict[tuple[str, int, str, str], list[list[Read]]] = field(default_factory=dict)
     ranks: dict[tuple[int, str], list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -175,7 +180,7 @@ class _Study:
         """Tables, curves and metrics."""
         probes = self._probe_table()
         summary = _summary(probes)
-        alignment = self._alignment_table(summary)
+        alignment = self._alignment_table(summary[summary.probe == TRAINED])
         chosen = alignment[alignment.layer.isna() & (alignment.roi == ALL_VOXELS)]
         metrics: dict[str, float] = {}
         for name, rows in chosen.groupby("property", sort=False):
@@ -194,7 +199,7 @@ class _Study:
                 "tests": _tested(alignment, self.options, self.given.rng),
                 "probes": probes,
                 "specificity": _specificity(summary),
-                "across_layers": _across_layers(by_layer_of(alignment)),
+                "across_layers": _across_layers(alignment),
             },
         )
 
@@ -226,8 +231,12 @@ class _Study:
 
     def _read(self, position: int, fold: int, features: FloatArray, name: str, condition: str) -> None:
         train, test = self.encoding.train_units[fold], self.encoding.test_units[fold]
-        found = read(features, self.labels, train, test, self.options.probe_penalty)
-        self.reads.setdefault((position, name, condition), []).append(found)
+        middle, gap = len(test) // 2, self.options.gap_words // 2
+        early, late = test[: middle - gap], test[middle + gap :]
+        for kind, pairs in ((TRAINED, [(train, test)]), (FRESH, [(early, late), (late, early)])):
+            for fit, held in pairs:
+                found = read(features, self.labels, fit, held, self.options.probe_penalty)
+                self.reads.setdefault((kind, position, name, condition), []).append(found)
 
     def _encode(self, at: int, fold: int, layers: list[FloatArray], name: str, condition: str) -> None:
         found = self.encoding.score(fold, layers)
@@ -243,11 +252,12 @@ class _Study:
         import pandas as pd
 
         rows = []
-        for (position, name, condition), folds in self.reads.items():
+        for (kind, position, name, condition), folds in self.reads.items():
             for at, column in enumerate(self.labels.columns):
                 score, chance = pooled([one[at] for one in folds])
                 rows.append(
                     {
+                        "probe": kind,
                         "layer": self.given.layer_numbers[position],
                         "erased": name or None,
                         "condition": condition,
@@ -374,22 +384,24 @@ def _with_neighbours(values: FloatArray, lengths: Sequence[int], n_neighbours: i
 
 def _summary(probes: pd.DataFrame) -> pd.DataFrame:
     """Mean over the columns of each property."""
-    keys = ["erased", "condition", "property", "layer"]
+    keys = ["probe", "erased", "condition", "property", "layer"]
     return probes.fillna({"erased": ""}).groupby(keys, sort=False).above_chance.mean().reset_index()
 
 
 def _specificity(summary: pd.DataFrame) -> pd.DataFrame:
     """What erasing one property does to probes of each, beside a random removal; means over layers, 0 is chance."""
-    means = summary.groupby(["erased", "condition", "property"], sort=False).above_chance.mean()
+    import pandas as pd
+
+    means = summary.groupby(["probe", "erased", "condition", "property"], sort=False).above_chance.mean()
+    erasable = [one for one in dict.fromkeys(summary.erased) if one]
     rows = []
-    for erased in dict.fromkeys(summary.erased):
-        if not erased:
-            continue
+    for kind, erased in product((TRAINED, FRESH), erasable):
         for name in dict.fromkeys(summary.property):
-            before = float(means["", BEFORE, name])
-            after, random, moved = (float(means[erased, condition, name]) for condition in (ERASED, *CONTROLS))
+            before = float(means[kind, "", BEFORE, name])
+            after, random, moved = (float(means[kind, erased, condition, name]) for condition in (ERASED, *CONTROLS))
             rows.append(
                 {
+                    "probe": kind,
                     "erased": erased,
                     "property": name,
                     "before": before,
@@ -399,8 +411,6 @@ def _specificity(summary: pd.DataFrame) -> pd.DataFrame:
                     "hurt_less_than_random": after > random,
                 }
             )
-    import pandas as pd
-
     return pd.DataFrame(rows)
 
 
@@ -427,14 +437,7 @@ def _tested(alignment: pd.DataFrame, options: Erasure, rng: np.random.Generator)
     return table
 
 
-def by_layer_of(alignment: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of single layers, with what erasing took from the probe."""
-    rows = alignment[alignment.layer.notna()].copy()
-    rows["probe_drop"] = rows.probe_before - rows.probe_after
-    return rows
-
-
-def _across_layers(rows: pd.DataFrame) -> pd.DataFrame:
+def _across_layers(alignment: pd.DataFrame) -> pd.DataFrame:
     """Does alignment fall most in the layers in which the probe falls most?
 
     As published, Pearson's r over layers of means over subjects, whose p takes layers for independent; and the slope of a
@@ -445,6 +448,8 @@ def _across_layers(rows: pd.DataFrame) -> pd.DataFrame:
     from scipy.stats import pearsonr
 
     found: list[dict[str, Any]] = []
+    rows = alignment[alignment.layer.notna()]
+    rows = rows.assign(probe_drop=rows.probe_before - rows.probe_after)
     for roi, of_roi in rows.groupby("roi", sort=False):
         single = of_roi[of_roi.property != TOGETHER]
         for name, own in [*of_roi.groupby("property", sort=False), ("every", single)]:

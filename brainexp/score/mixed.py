@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.stats import linregress, norm
 
 from brainexp.containers import FloatArray, IntArray
 
 #: With two layers any slope fits.
 MIN_LEVELS = 3
+#: Share of the variance of y below which a random effect has none.
+NO_VARIANCE = 1e-4
+#: Optimizers of statsmodels, each where the one before did not converge.
+METHODS = ["lbfgs", "bfgs", "powell"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ def crossed_slope(y: FloatArray, x: FloatArray, factors: Mapping[str, IntArray],
     """Slope of y on x in a linear mixed model with crossed random intercepts, by restricted maximum likelihood.
 
     A random intercept of each layer takes up what all subjects have in common there, so that subjects do not multiply
-    layers: with a predictor that varies over layers only, the slope is as uncertain as so few layers leave it.
+    layers: with a predictor that varies over layers only, the slope is as uncertain as so few layers leave it. Random
+    effects whose variance is estimated as 0 are left out, and named.
 
     Parameters
     ----------
@@ -54,8 +61,6 @@ def crossed_slope(y: FloatArray, x: FloatArray, factors: Mapping[str, IntArray],
     -------
     Slope
     """
-    from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
-
     known = np.isfinite(y) & np.isfinite(x)
     y, x = y[known], x[known]
     n = len(y)
@@ -75,26 +80,56 @@ def crossed_slope(y: FloatArray, x: FloatArray, factors: Mapping[str, IntArray],
                 matrices[f"{name} slope"] = indicators * regressor[:, None]
     if not matrices:
         return Slope(n, remark="no factor has several levels, with several values each")
-    effects = VCSpec(
-        list(matrices),
-        [[[f"{name} {at}" for at in range(matrix.shape[1])]] for name, matrix in matrices.items()],
-        [[matrix] for matrix in matrices.values()],
-    )
-    return _fitted(MixedLM(values, np.column_stack([np.ones(n), regressor]), np.zeros(n), exog_vc=effects), scale_y / scale_x)
+    design = np.column_stack([np.ones(n), regressor])
+    dropped: list[str] = []
+    while matrices:
+        found = _fitted(values, design, matrices)
+        if found is None:
+            return Slope(n, remark="the mixed model cannot be fitted")
+        variances = dict(zip(sorted(matrices), found.vcomp, strict=True))  # the order in which they are reported
+        least = min(variances, key=lambda name: variances[name])
+        if variances[least] > NO_VARIANCE:
+            told = [f"no variance of {', '.join(dropped)}"] if dropped else []
+            told += [] if found.converged else ["the fit did not converge"]
+            slope, se = _weighted(values, design, matrices, variances, float(found.scale))
+            scale = scale_y / scale_x
+            p = float(2 * norm.sf(abs(slope / se)))
+            return Slope(n, slope * scale, se * scale, slope / se, p, "; ".join(told))
+        dropped.append(least)
+        del matrices[least]  # at a variance of 0 the likelihood is that of the model without it
+    plain = linregress(x, y)
+    z = float(plain.slope / plain.stderr)
+    return Slope(n, float(plain.slope), float(plain.stderr), z, float(plain.pvalue), "no random effect has any variance")
 
 
-def _fitted(model: object, scale: float) -> Slope:
+def _weighted(
+    values: FloatArray,
+    design: FloatArray,
+    matrices: Mapping[str, FloatArray],
+    variances: Mapping[str, float],
+    left: float,
+) -> tuple[float, float]:
+    """Slope and standard error by generalised least squares; statsmodels' own error may be that of no minimum."""
+    spread = left * np.eye(len(values))
+    for name, matrix in matrices.items():
+        spread += variances[name] * (matrix @ matrix.T)
+    weighted = np.linalg.solve(spread, design)
+    error = np.linalg.inv(design.T @ weighted)
+    return float((error @ (weighted.T @ values))[1]), float(np.sqrt(error[1, 1]))
+
+
+def _fitted(values: FloatArray, design: FloatArray, matrices: Mapping[str, FloatArray]) -> Any:
+    """The fit of statsmodels, or None."""
     import warnings
 
-    n = len(model.endog)  # type: ignore[attr-defined]
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
+
+    names = sorted(matrices)
+    columns = [[[f"{name} {at}" for at in range(matrices[name].shape[1])]] for name in names]
+    effects = VCSpec(names, columns, [[matrices[name]] for name in names])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of variances at 0, which are dealt with
         try:
-            found = model.fit(reml=True)  # type: ignore[attr-defined]
-        except np.linalg.LinAlgError as error:
-            return Slope(n, remark=f"the mixed model cannot be fitted: {error}")
-    doubts = [] if found.converged else ["the fit did not converge"]
-    if any("boundary" in str(one.message) or "singular" in str(one.message) for one in told):
-        doubts.append("a variance is 0, or not to be told from it")
-    slope, se = float(found.fe_params[1]), float(found.bse_fe[1])
-    return Slope(n, slope * scale, se * scale, slope / se, float(found.pvalues[1]), "; ".join(doubts))
+            return MixedLM(values, design, np.zeros(len(values)), exog_vc=effects).fit(reml=True, method=METHODS)
+        except np.linalg.LinAlgError:
+            return None
