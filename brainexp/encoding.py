@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brainexp.containers import Design, FloatArray, Fold, IntArray
 from brainexp.evaluation import Evaluation, Space, Target, fit
@@ -81,7 +82,7 @@ def _apart(
     return np.flatnonzero(train & ~test), np.flatnonzero(test & ~train)
 
 
-def _words_of(weights: Sequence[FloatArray], sources: IntArray) -> FloatArray:
+def _words_of(weights: Sequence[FloatArray], sources: IntArray) -> NDArray[np.bool_]:
     """Which words have a weight in any of these TRs, array of bool of shape (n_words,)."""
     used = np.zeros(sum(len(matrix) for matrix in weights), bool)
     used[sources[sources >= 0]] = True

@@ -42,15 +42,15 @@ class Labels:
 
     Parameters
     ----------
-    values : array of shape (n_units, n_columns)
-        As they are.
+    numbers : array of shape (n_units, n_columns)
+        Values as they are.
     codes : array of shape (n_units, n_codes)
         A number as it is, one of two classes as 0 or 1, more classes as an indicator each.
     columns : tuple of Column
-        In the order of ``values``.
+        In the order of ``numbers``.
     """
 
-    values: FloatArray
+    numbers: FloatArray
     codes: FloatArray
     columns: tuple[Column, ...]
 
@@ -58,9 +58,9 @@ class Labels:
         """Codes of one property, array of shape (n_units, n_codes)."""
         return np.hstack([self.codes[:, one.at] for one in self.columns if one.name == name])
 
-    def values_of(self, name: str) -> FloatArray:
+    def numbers_of(self, name: str) -> FloatArray:
         """Values of one property, array of shape (n_units, n_columns)."""
-        return self.values[:, [one.name == name for one in self.columns]]
+        return self.numbers[:, [one.name == name for one in self.columns]]
 
 
 def coded(properties: Mapping[str, FloatArray]) -> Labels:

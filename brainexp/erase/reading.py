@@ -54,7 +54,10 @@ def read(features: FloatArray, labels: Labels, train: IntArray, test: IntArray, 
     weights = regression(features[train], labels.codes[train], penalty)
     centred = features - features[train].mean(axis=0)
     fitted, told = centred[train] @ weights, centred[test] @ weights
-    return [_read(one, labels.values[:, at], labels, (fitted, told), (train, test)) for at, one in enumerate(labels.columns)]
+    return [
+        _read(one, labels.numbers[:, at], labels, (fitted, told), (train, test))
+        for at, one in enumerate(labels.columns)
+    ]
 
 
 def regression(features: FloatArray, codes: FloatArray, penalty: float) -> FloatArray:
@@ -114,7 +117,7 @@ def pooled(folds: list[Read]) -> tuple[float, float]:
     if not len(folds[0].totals):
         r = np.array([one.r for one in folds])
         return (float(np.nanmean(r)) if np.isfinite(r).any() else float("nan")), 0.0
-    hits, totals = sum(one.hits for one in folds), sum(one.totals for one in folds)
+    hits, totals = (np.sum([getattr(one, what) for one in folds], axis=0) for what in ("hits", "totals"))
     known = totals > 0
     n_classes = int(known.sum())
     return (float((hits[known] / totals[known]).mean()), 1 / n_classes) if n_classes > 1 else (float("nan"),) * 2
@@ -129,6 +132,6 @@ def chance_error(one: Read, n_units: int) -> float:
     """Standard error of `above_chance` at chance, were units independent: binomial for each class, 1/√n for r."""
     totals = one.totals[one.totals > 0]
     if not len(totals):
-        return n_units**-0.5
+        return float(n_units**-0.5)
     chance = 1 / len(totals)
     return float(np.sqrt((chance * (1 - chance) / totals).sum()) * chance / max(1 - chance, chance))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -187,7 +187,7 @@ class _Study:
             for column in ("drop", "drop_random", "drop_shuffled", "probe_before", "probe_after"):
                 metrics[f"{name}/{column}"] = float(rows[column].mean())
         by_layer = alignment[alignment.layer.notna() & (alignment.roi == ALL_VOXELS)]
-        curves = {}
+        curves: dict[str, list[float]] = {}
         for name, rows in by_layer.groupby("property", sort=False):
             means = rows.groupby("layer")[["r_after", "drop", "probe_before", "probe_after"]].mean().sort_index()
             curves |= {f"{name}/{column}": means[column].tolist() for column in means.columns}
@@ -221,9 +221,9 @@ class _Study:
             drawn, other = {}, {}
             for at, features in layers.items():
                 rank = erasers[at].rank
-                drawn[at] = random_directions(
-                    features[train], rank, rng, whitened=options.method != "inlp"
-                ).erased(features, features)
+                drawn[at] = random_directions(features[train], rank, rng, whitened=options.method != "inlp").erased(
+                    features, features
+                )
                 eraser = _eraser(options, features, moved, train, most_rank=rank)
                 other[at] = eraser.erased(features, _source(options, moved))
             yield RANDOM, drawn
@@ -271,34 +271,38 @@ class _Study:
                 )
         return pd.DataFrame(rows)
 
+    def _r(self, name: str, condition: str, row: int) -> FloatArray:
+        """R of each voxel in a group of layers, or of the chosen one where the row is -1, array of shape (n_voxels,)."""
+        if condition == BEFORE:
+            return self.encoding.chosen_r if row < 0 else self.encoding.r[row]
+        return self.chosen_r[name, condition] if row < 0 else self.r[name, condition][row]
+
     def _alignment_table(self, summary: pd.DataFrame) -> pd.DataFrame:
         import pandas as pd
 
         numbers, groups = self.given.layer_numbers, self.encoding.groups
-        settings: list[tuple[Any, tuple[int, ...], Callable[[str, str], FloatArray], FloatArray]] = [
-            (numbers[group[0]], group, lambda name, condition, at=at: self.r[name, condition][at], self.encoding.r[at])
-            for at, group in enumerate(groups)
-            if len(group) == 1
-        ]
         known = self.encoding.chosen[self.encoding.chosen >= 0]
         usual = groups[int(np.bincount(known).argmax())]
-        settings.append(
-            (pd.NA, usual, lambda name, condition: self.chosen_r[name, condition], self.encoding.chosen_r)
-        )
+        settings = [
+            *((numbers[group[0]], group, at) for at, group in enumerate(groups) if len(group) == 1),
+            (None, usual, -1),
+        ]
         probed = summary.set_index(["erased", "condition", "property", "layer"]).above_chance
         rows = []
         for name in self.sought:
-            for layer, group, r_of, r_before in settings:
+            for layer, group, row in settings:
                 at = [numbers[position] for position in group]
                 own = [one for one in self.sought if one != TOGETHER] if name == TOGETHER else [name]
                 probes = {
-                    f"probe_{when}": float(np.mean([probed[erased, condition, one, number] for one in own for number in at]))
+                    f"probe_{when}": float(
+                        np.mean([probed[erased, condition, one, number] for one in own for number in at])
+                    )
                     for when, erased, condition in (("before", "", BEFORE), ("after", name, ERASED))
                 }
                 rank = float(np.mean([one for position in group for one in self.ranks[position, name]]))
                 for subject, roi, columns in self.encoding.regions:
-                    r = {condition: _mean(r_of(name, condition)[columns]) for condition in (ERASED, *CONTROLS)}
-                    before = _mean(r_before[columns])
+                    r = {condition: _mean(self._r(name, condition, row)[columns]) for condition in (ERASED, *CONTROLS)}
+                    before = _mean(self._r(name, BEFORE, row)[columns])
                     rows.append(
                         {
                             "property": name,
@@ -335,11 +339,11 @@ def _eraser(
 
 
 def _source(options: Erasure, labels: Labels) -> FloatArray:
-    return labels.values if options.legacy else labels.codes
+    return labels.numbers if options.legacy else labels.codes
 
 
 def _moved(labels: Labels, at: IntArray) -> Labels:
-    return Labels(labels.values[at], labels.codes[at], labels.columns)
+    return Labels(labels.numbers[at], labels.codes[at], labels.columns)
 
 
 def _values(name: str, stimuli: Sequence[Stimulus]) -> FloatArray:

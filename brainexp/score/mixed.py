@@ -99,7 +99,9 @@ def crossed_slope(y: FloatArray, x: FloatArray, factors: Mapping[str, IntArray],
         del matrices[least]  # at a variance of 0 the likelihood is that of the model without it
     plain = linregress(x, y)
     z = float(plain.slope / plain.stderr)
-    return Slope(n, float(plain.slope), float(plain.stderr), z, float(plain.pvalue), "no random effect has any variance")
+    return Slope(
+        n, float(plain.slope), float(plain.stderr), z, float(plain.pvalue), "no random effect has any variance"
+    )
 
 
 def _weighted(

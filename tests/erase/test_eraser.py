@@ -160,7 +160,9 @@ def test_the_published_residual_is_that_of_scikit_learn_with_its_settings(plante
     left = published_residual(features, values).erased(features, values)
     for dim in (0, 5):
         merit = [
-            cross_val_score(Ridge(one, fit_intercept=False), values, features[:, dim], cv=KFold(10), scoring="r2").mean()
+            cross_val_score(
+                Ridge(one, fit_intercept=False), values, features[:, dim], cv=KFold(10), scoring="r2"
+            ).mean()
             for one in grid
         ]
         best = Ridge(grid[int(np.argmax(merit))], fit_intercept=False).fit(values, features[:, dim])
@@ -174,7 +176,7 @@ def test_the_published_residual_leaves_what_is_not_in_order(rng):
     features[:, 0] += 3 * (classes == 1)
     labels = coded({"classes": classes[:, None]})
 
-    published = published_residual(features[:600], labels.values[:600]).erased(features, labels.values)
+    published = published_residual(features[:600], labels.numbers[:600]).erased(features, labels.numbers)
     ours = ridge_residual(features[:600], labels.codes[:600], 0.0).erased(features, labels.codes)
 
     assert scores(published, labels)[0] > 0.3

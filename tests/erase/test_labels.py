@@ -6,7 +6,9 @@ from brainexp.errors import DataError
 
 
 def test_classes_become_indicators_and_numbers_stay():
-    labels = coded({"one": np.array([[1, 5, 0.5], [2, 6, 0.25], [3, 5, 0.0]]), "same": np.array([[1, 7], [1, 8], [1, 8]])})
+    labels = coded(
+        {"one": np.array([[1, 5, 0.5], [2, 6, 0.25], [3, 5, 0.0]]), "same": np.array([[1, 7], [1, 8], [1, 8]])}
+    )
 
     assert [(one.name, one.number, one.classes is None) for one in labels.columns] == [
         ("one", 0, False),
@@ -16,7 +18,7 @@ def test_classes_become_indicators_and_numbers_stay():
     ]
     assert labels.codes.tolist() == [[1, 0, 0, 0, 0.5, 0], [0, 1, 0, 1, 0.25, 1], [0, 0, 1, 0, 0, 1]]
     assert labels.codes_of("same").tolist() == [[0], [1], [1]]
-    assert labels.values_of("one").shape == (3, 3)
+    assert labels.numbers_of("one").shape == (3, 3)
 
 
 def test_a_property_that_never_varies_is_refused():

@@ -66,7 +66,9 @@ def world(seed=0, n_stories=6, blocks=False):
         onset_s = 0.4 * np.arange(N_WORDS)
         words = tuple("x" * int(length) for length in rng.integers(1, 9, N_WORDS))
         annotations = {"a": labels[:, :1], "b": labels[:, 1:]}
-        stimuli.append(Stimulus(f"story{number}", words, onset_s, onset_s + 0.3 + 0.05 * rng.random(N_WORDS), annotations))
+        stimuli.append(
+            Stimulus(f"story{number}", words, onset_s, onset_s + 0.3 + 0.05 * rng.random(N_WORDS), annotations)
+        )
         layers = rng.standard_normal((len(STRENGTH), N_WORDS, 16))
         layers[:, :, :2] += np.array(STRENGTH)[:, None, None] * (labels - labels.mean(axis=0))
         features[f"story{number}"] = (layers @ mixing).astype(np.float32)
@@ -153,7 +155,9 @@ def test_curves_and_tables_have_every_layer_roi_and_subject(erased):
 
     assert len(table) == 3 * (3 + 1) * len(SUBJECTS) * 3
     np.testing.assert_allclose(table["drop"], table.r_before - table.r_after)
-    assert set(erased.curves) == {f"{name}/{what}" for name in ("a", "b", TOGETHER) for what in ("r_after", "drop", "probe_before", "probe_after")}
+    assert set(erased.curves) == {
+        f"{name}/{what}" for name in ("a", "b", TOGETHER) for what in ("r_after", "drop", "probe_before", "probe_after")
+    }
     assert all(len(curve) == 3 for curve in erased.curves.values())
     drops = erased.curves["a/drop"]
     assert drops[0] > drops[1] > drops[2]
@@ -271,8 +275,8 @@ def test_columns_and_surface_properties_can_be_named(planted):
 
     assert [one.name for one in labels.columns] == ["a/0", "word_rate", "word_length"]
     letters = [len(word) for one in planted.recordings.stimuli for word in one.units]
-    assert labels.values_of("word_length")[:, 0].tolist() == letters
-    assert labels.values_of("word_rate")[5] == pytest.approx(1 / 0.4, rel=0.1)
+    assert labels.numbers_of("word_length")[:, 0].tolist() == letters
+    assert labels.numbers_of("word_rate")[5] == pytest.approx(1 / 0.4, rel=0.1)
 
 
 def test_what_is_not_there_is_refused(planted):

@@ -31,7 +31,9 @@ def test_slope_and_error_are_those_of_restricted_likelihood_written_out(rng):
         deviance = np.linalg.slogdet(spread)[1] + np.linalg.slogdet(information)[1] + left @ inverse @ left
         return deviance, weights, information
 
-    best = minimize(lambda logs: solved(logs)[0], np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
+    best = minimize(
+        lambda logs: solved(logs)[0], np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}
+    )
     _, weights, information = solved(best.x)
     assert found.slope == pytest.approx(weights[1], abs=1e-3)
     assert found.se == pytest.approx(np.sqrt(np.linalg.inv(information)[1, 1]), rel=1e-2)
