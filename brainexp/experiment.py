@@ -25,6 +25,7 @@ from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.encoder.ridge import Ridge
+from brainexp.encoding import encoding_again
 from brainexp.environment import peak_memory_bytes
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, moved_up, scorable_voxels
@@ -34,6 +35,7 @@ from brainexp.interfaces import (
     Compression,
     Dataset,
     Encoder,
+    Encoding,
     Model,
     Probe,
     ProbeInput,
@@ -43,6 +45,7 @@ from brainexp.interfaces import (
 from brainexp.model.arithmetic import DENSE
 from brainexp.model.transformer import Transformer
 from brainexp.partition import Partition, partitioned
+from brainexp.probe.erasure import Erasure
 from brainexp.progress import Stopwatch
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded, word_space
@@ -207,7 +210,8 @@ def run(experiment: Experiment) -> Result:
 
     with watch.stage("probe"):
         encode_words = partial(encoded_words, experiment, recordings, target, folds, voxels)
-        probed = probes_of(experiment, recordings, features, encode_words)
+        encoding = partial(encoding_of, experiment, recordings, scored, target, folds, voxels, len(layers), beside)
+        probed = probes_of(experiment, recordings, features, encode_words, encoding)
 
     result = summarised(
         {"model": scored, **baselines},
@@ -337,6 +341,9 @@ def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None
             if name not in choice:
                 raise ConfigError(f"unknown feature space {name!r} in {option}.{did_you_mean(name, choice)}")
     require_own_names(experiment, (MODEL, *offered))
+    for one in experiment.probes.values():
+        if isinstance(one, Erasure):
+            one.labels(recordings.stimuli)
 
 
 def require_own_names(experiment: Experiment, taken: Sequence[str]) -> None:
@@ -498,6 +505,7 @@ def probes_of(
     recordings: Recordings,
     features: Mapping[str, Layers],
     encode_words: Callable[[str, Mapping[str, FloatArray]], pd.DataFrame] | None = None,
+    encoding: Callable[[], Encoding] | None = None,
 ) -> dict[str, ProbeResult]:
     """Ask every probe, of the same compressed weights, which are read at most once."""
     cache = ArrayCache(experiment.cache_dir / "features", experiment.cache_dtype)
@@ -525,6 +533,7 @@ def probes_of(
                 language_model=made.language_model,
                 kept=lambda key, compute: notes.kept({**of, **key}, compute),
                 encode_words=encode_words,
+                encoding=encoding,
             )
         )
     return found
@@ -559,12 +568,33 @@ def encoded_words(
 
     space = word_space(name, [values[one.story] for one in recordings.stimuli], experiment.align, recordings)
     r = evaluated(experiment.encoder, [lambda: space], target, folds, experiment.split.layer_choice, name).r
+
+
+    def mean(of_columns: FloatArray) -> FloatArray:
+        return np.asarray(np.nanmean(of_columns, axis=-1))
+
     rows = [
-        {"subject": voxels.subjects[number], "roi": roi, "r": float(over_areas(partial(np.nanmean, axis=-1), areas, r))}
+        {"subject": voxels.subjects[number], "roi": roi, "r": float(over_areas(mean, areas, r))}
         for number, roi, areas in voxels.roi_areas()
         if all(np.isfinite(r[at]).any() for at in areas)
     ]
     return pd.DataFrame(rows, columns=["subject", "roi", "r"])
+
+
+def encoding_of(
+    experiment: Experiment,
+    recordings: Recordings,
+    scored: Evaluation,
+    target: Target,
+    folds: Sequence[Fold],
+    voxels: Voxels,
+    n_layers: int,
+    beside: Sequence[Space],
+) -> Encoding:
+    """Offer the encoding model to probes that ask what other features of the same words would reach."""
+    regions = tuple((voxels.subjects[at], roi, np.concatenate(areas)) for at, roi, areas in voxels.roi_areas())
+    given = (recordings, scored, target, folds, regions, n_layers, beside)
+    return encoding_again(experiment.encoder, experiment.align, *given)
 
 
 def baseline(

@@ -482,6 +482,42 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, eq=False)
+class Encoding:
+    """The run's own encoding model, to be asked again with other features of the same units.
+
+    Units are counted through all stories. Those that a fold's training rows draw on are apart from those that its held-out
+    rows draw on: a unit of both is in neither.
+
+    Parameters
+    ----------
+    train_units, test_units : tuples of arrays of int
+        By fold.
+    score : callable
+        From the number of a fold, and features of all units for each layer that the encoder takes at once, arrays of shape
+        (n_units, n_dims), to r on the held-out rows, array of shape (n_voxels,); NaN where a voxel is not scored.
+    groups : tuple of tuple of int
+        Positions of the layers that the encoder takes at once, for every fit: one each, or all together.
+    r : array of shape (n_groups, n_voxels)
+        Of the model's own features, averaged over folds.
+    chosen : array of int of shape (n_folds, n_voxels)
+        The group that was chosen on training rows; -1 where a voxel is not scored.
+    chosen_r : array of shape (n_voxels,)
+        Of the model's own features there.
+    regions : tuple of (str, str, array of int)
+        Subject, ROI and its columns, all voxels of a subject among them.
+    """
+
+    train_units: tuple[IntArray, ...]
+    test_units: tuple[IntArray, ...]
+    score: Callable[[int, Sequence[FloatArray]], FloatArray]
+    groups: tuple[tuple[int, ...], ...]
+    r: FloatArray
+    chosen: IntArray
+    chosen_r: FloatArray
+    regions: tuple[tuple[str, str, IntArray], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class ProbeInput:
     """What a probe may read: the stimuli, the model's features of them, and the model itself.
 
@@ -509,6 +545,8 @@ class ProbeInput:
         From a name and features of every word, arrays of shape (n_units, n_dims) by story, to what the study's own encoder
         reaches with them on held-out rows: a DataFrame with columns ``subject``, ``roi`` and ``r``. None where there are no
         responses.
+    encoding : callable or None
+        Gives the run's own encoding model; None where nothing was encoded.
     """
 
     stimuli: tuple[Stimulus, ...]
@@ -520,6 +558,7 @@ class ProbeInput:
     language_model: Callable[[], LanguageModel]
     kept: Callable[[Mapping[str, Any], Callable[[], Any]], Any]
     encode_words: Callable[[str, Mapping[str, FloatArray]], pd.DataFrame] | None = None
+    encoding: Callable[[], Encoding] | None = None
 
 
 @runtime_checkable

@@ -203,7 +203,7 @@ def layer_designs(
     what : str
         What their names begin with.
     """
-    to_trs = _to_trs(align, recordings)
+    to_trs = word_weights(align, recordings)
 
     def design(layer: int) -> Design:
         runs = (
@@ -272,11 +272,12 @@ def _low_level(name: str, align: Align, recordings: Recordings) -> Design:
 
 def word_space(name: str, values: Sequence[FloatArray], align: Align, recordings: Recordings) -> Design:
     """Bring values of words, arrays of shape (n_units, n_dims) story by story, to TRs, inside each run."""
-    runs = (matrix @ own for matrix, own in zip(_to_trs(align, recordings), values, strict=True))
+    runs = (matrix @ own for matrix, own in zip(word_weights(align, recordings), values, strict=True))
     return Design(name, tuple(runs), recordings.rows, align.delays)
 
 
-def _to_trs(align: Align, recordings: Recordings) -> list[FloatArray]:
+def word_weights(align: Align, recordings: Recordings) -> list[FloatArray]:
+    """Weights of every word in every TR, arrays of shape (n_trs, n_words), by story."""
     downsampler = DOWNSAMPLERS[align.downsample]
     return [
         downsampler(stimulus.midpoint_s, clock).astype(np.float32)
