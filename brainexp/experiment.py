@@ -569,7 +569,6 @@ def encoded_words(
     space = word_space(name, [values[one.story] for one in recordings.stimuli], experiment.align, recordings)
     r = evaluated(experiment.encoder, [lambda: space], target, folds, experiment.split.layer_choice, name).r
 
-
     def mean(of_columns: FloatArray) -> FloatArray:
         return np.asarray(np.nanmean(of_columns, axis=-1))
 
