@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -59,7 +59,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Resources, Scoring, Split
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Experiment:
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
     cache_dtype: Literal["float32", "float16"] = "float32"
+    memory_bytes: float | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Experiment:
@@ -111,6 +112,7 @@ class Experiment:
             seed=int(config["seed"]),
             cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
             cache_dtype=cache.dtype,
+            memory_bytes=validated(Resources, config.get("resources") or {}, "resources").memory_bytes,
         )
 
     def rng(self, stage: str) -> np.random.Generator:
@@ -400,7 +402,7 @@ def smaller(experiment: Experiment, source: Model | None = None, stimuli: Sequen
     """Return the compressed model, or an untrained twin, which is not compressed, so that one serves a whole sweep."""
     source = experiment.model if source is None else source
     method = experiment.compression if source.weights == "pretrained" else NoCompression()
-    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir)
+    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir, experiment.memory_bytes)
 
 
 def exportable(experiment: Experiment) -> CompressedModel:

@@ -15,14 +15,15 @@ from brainexp.compressed import base_bytes
 from brainexp.compression.none import NoCompression
 from brainexp.containers import Fold
 from brainexp.encoder.options import RidgeOptions, ridge_options
+from brainexp.environment import memory_available
 from brainexp.errors import ConfigError
 from brainexp.experiment import Experiment, declared_rows, held_out, smaller
+from brainexp.settings import GB, Resources
 from brainexp.solve.bands import Form, prices
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-GB = 1e9
 #: Words a second of speech, where transcripts are not yet read.
 WORDS_PER_S = 3.0
 #: Interpreter and libraries, in bytes.
@@ -31,26 +32,6 @@ LIBRARIES = 0.9 * GB
 AS_MANY_LAYERS = ("untrained",)
 #: What is kept in the cache.
 FEATURES, COMPRESSED = "features in the cache", "compressed checkpoint in the cache, at most"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a run may use.
-
-    Parameters
-    ----------
-    memory_gb : float or None
-        Most memory, in gigabytes; None for what is free.
-    check : bool
-        Whether a run that needs more is refused.
-    """
-
-    memory_gb: float | None = None
-    check: bool = True
-
-    def __post_init__(self) -> None:
-        if self.memory_gb is not None and self.memory_gb <= 0:
-            raise ConfigError(f"resources: memory_gb must be positive or null, got {self.memory_gb}")
 
 
 @dataclass(frozen=True)
@@ -200,22 +181,6 @@ def estimate_table(estimate: Estimate, cache_dir: Path) -> Table:
     table.add_row("disk", readable_bytes(estimate.disk_bytes), readable_bytes(disk_free(cache_dir)))
     table.add_row("time, without a cache or a GPU", _duration(estimate.seconds(multiplication_rate())), "")
     return table
-
-
-def memory_available() -> float:
-    """Bytes that this process may still take: of the machine, or of its control group as schedulers set it."""
-    import psutil
-
-    free = float(psutil.virtual_memory().available)
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, float(Path(limit).read_text()) - float(Path(used).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return free
 
 
 def multiplication_rate(seconds: float = 0.1) -> float:

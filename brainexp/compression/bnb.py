@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from brainexp.compression.options import Compressing
 from brainexp.interfaces import Blueprint, Uncompressed
@@ -24,6 +24,8 @@ class BitsAndBytes(Compressing):
         Linear layers that stay as they are, by the end of their names or the beginning, such as "o_proj" or
         "model.layers.0"; heads always stay.
     """
+
+    needs_all_weights: ClassVar[str | None] = "bitsandbytes cannot leave packed weights on the disk"
 
     skip_modules: tuple[str, ...] = ()
 
