@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -60,6 +61,8 @@ from brainexp.registry import (
 from brainexp.result import MODEL, Result, Voxels, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Resources, Scoring, Split
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,9 @@ def run(experiment: Experiment) -> Result:
     """
     watch = Stopwatch()
     require_possible(experiment)
+    told = experiment.compression.remarks(experiment.model.blueprint())
+    for remark in told:
+        log.info(remark)
 
     with watch.stage("load"):
         recordings = recorded(experiment.dataset)
@@ -222,6 +228,7 @@ def run(experiment: Experiment) -> Result:
         legacy=experiment.partition.legacy,
         readouts=readouts,
         remarks=(
+            *told,
             *known.remarks,
             *damaged.remarks,
             *experiment.encoder.remarks(scored.penalty[..., target.scorable]),
@@ -231,7 +238,7 @@ def run(experiment: Experiment) -> Result:
     )
     result = compared(result, experiment.scoring, experiment.rng("comparisons"))
     tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
-    return replace(result, tables={**result.tables, **tables})
+    return replace(result, tables={**result.tables, **tables}, compression=compressed_as(experiment))
 
 
 def require_possible(experiment: Experiment) -> None:
@@ -267,6 +274,12 @@ def require_possible(experiment: Experiment) -> None:
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:
         raise ConfigError(objection)
+
+
+def compressed_as(experiment: Experiment) -> str:
+    """Return the name of the compression and, for a checkpoint that was quantized already, how."""
+    name, before = COMPRESSIONS.name_of(experiment.compression), experiment.model.blueprint().quantized
+    return name if before is None else f"{name} (checkpoint is {before})"
 
 
 def no_gradients(experiment: Experiment) -> str | None:

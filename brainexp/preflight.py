@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainexp.cache import disk_free, features_cost, readable_bytes
-from brainexp.compressed import base_bytes
+from brainexp.compressed import HELD, base_bytes, fits
 from brainexp.compression.none import NoCompression
 from brainexp.containers import Fold
 from brainexp.encoder.options import RidgeOptions, ridge_options
@@ -104,7 +104,9 @@ def estimated(experiment: Experiment) -> Estimate:
             "training rows, predictions and held-out rows": copies * responses,
             "scores of every layer": 16.0 * n_layers * wide,
             "model, or decompositions of one layer and fold": max(
-                size.n_bytes, weights_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
+                size.n_bytes,
+                _held_while_compressing(experiment, weights_bytes),
+                _solver_bytes(form, folds[0], n_trs, n_features, options),
             ),
             "work on a batch of voxels": 20.0 * n_rows * min(wide, options.voxels_per_batch),
         },
@@ -128,7 +130,7 @@ def estimated(experiment: Experiment) -> Estimate:
 
 
 def compressing_cost(experiment: Experiment) -> tuple[float, float]:
-    """Bytes of the weights that a compression has in memory, and multiplications for its calibration; both may be zero."""
+    """Bytes of the weights that a compression works on, and multiplications for its calibration; both may be zero."""
     compression = experiment.compression
     if isinstance(compression, NoCompression):
         return 0.0, 0.0
@@ -137,6 +139,14 @@ def compressing_cost(experiment: Experiment) -> tuple[float, float]:
     n_weights = n_bytes / (4 if experiment.model.blueprint().dtype == "float32" else 2)
     # Every block is run twice: to measure what comes in, and, compressed, to pass on what comes out.
     return n_bytes, 4.0 * n_weights * n_tokens
+
+
+def _held_while_compressing(experiment: Experiment, n_bytes: float) -> float:
+    """Bytes of the weights that are in memory at once: a part, where they do not fit and may stay on the disk."""
+    may_take = memory_available() if experiment.memory_bytes is None else experiment.memory_bytes
+    if fits(n_bytes, may_take) or experiment.compression.needs_all_weights is not None:
+        return n_bytes
+    return HELD * may_take
 
 
 def require_fits(estimate: Estimate, resources: Resources, folder: Path) -> None:

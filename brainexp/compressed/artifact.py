@@ -298,8 +298,8 @@ def require_layer_by_layer(compression: Compression, n_bytes: float, may_take: f
     if why is not None:
         raise ConfigError(
             f"compression {COMPRESSIONS.name_of(compression)!r} needs all weights in memory at once, "
-            f"{readable_bytes(n_bytes)}, but {readable_bytes(may_take)} may be used: {why}. Or give a smaller model.dtype, a method that goes layer by "
-            "layer (rtn, gptq, awq, wanda, magnitude), or more resources.memory_gb."
+            f"{readable_bytes(n_bytes)}, but {readable_bytes(may_take)} may be used: {why}. Or give a smaller "
+            "model.dtype, a method that goes layer by layer (rtn, gptq, awq, wanda, magnitude), or more resources.memory_gb."
         )
 
 

@@ -1,9 +1,9 @@
 """Weights that do not fit into memory stay on the disk, and what is made of them is the same."""
 
-import dataclasses
 import logging
+import subprocess
+import sys
 
-import numpy as np
 import pytest
 
 from brainexp.compressed import CompressedModel
@@ -20,7 +20,7 @@ from brainexp.compression.rtn import RoundToNearest
 from brainexp.compression.smoothquant import SmoothQuant
 from brainexp.compression.sparsegpt import SparseGPT
 from brainexp.compression.wanda import Wanda
-from brainexp.errors import ConfigError
+from brainexp.errors import ConfigError, ModelError
 from brainexp.model.transformer import Transformer
 from tests.compressed.members import Pruning
 from tests.compression.quantized import TEXT
@@ -81,3 +81,104 @@ def test_what_is_made_layer_by_layer_is_what_is_made_at_once(model, method, tmp_
     assert {name: one for name, one in found.items() if name not in expected} == {}
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert not list((tmp_path / "by layer").rglob(".parts-*"))
+
+
+def test_what_needs_all_weights_is_refused_before_they_are_read(model, members, tmp_path, monkeypatch):
+    monkeypatch.setattr(Transformer, "network_with_head", lambda *_, **__: pytest.fail("weights were read"))
+
+    for method, words in (
+        (Magnitude(across="model"), "weights of all layers compete; give compression.across=layer"),
+        (Magnitude(modules="head"), "a head may share its weights with the embedding"),
+        (BnbNf4(), "bitsandbytes cannot leave packed weights on the disk"),
+        (Recipe((Magnitude(across="model"), RoundToNearest(4, 32))), "weights of all layers compete"),
+        (Pruning(), "it was not written to work on some of them at a time"),
+    ):
+        source = CompressedModel(model, method, (), tmp_path, LITTLE)
+        with pytest.raises(
+            ConfigError, match=rf"all weights in memory at once, [\d.]+ kB, but 60.0 kB may be used: {words}"
+        ):
+            source.load()
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and not file.name.endswith(".lock")]
+
+
+def test_without_the_work_around_the_features_of_quantized_weights_are_those_of_full_ones(model, tmp_path, monkeypatch):
+    """When this fails, compressed-tensors has mended it: delete compressed_tensors_disk_forward.py."""
+    from contextlib import nullcontext
+
+    monkeypatch.setattr("brainexp.compressed.proof.weights_read_once", nullcontext)
+
+    with pytest.raises(ModelError, match="features of layer . were to be the same"):
+        CompressedModel(model, RoundToNearest(4, 32), (), tmp_path, LITTLE).load()
+
+
+@pytest.mark.parametrize("method", [DynamicInt8(), RoundToNearest(4, 32, symmetric=False)])
+def test_without_the_work_around_integers_on_the_disk_are_taken_for_others(model, tmp_path, monkeypatch, method):
+    """When this fails, transformers has mended it: delete transformers_disk_integers.py."""
+    from contextlib import nullcontext
+
+    monkeypatch.setattr("brainexp.compression.parts.integers_as_in_the_file", nullcontext)
+
+    with pytest.raises(
+        (ModelError, RuntimeError), match=r"got dtype=torch.int8|Expected torch.int32 but got torch.int8"
+    ):
+        CompressedModel(model, method, (), tmp_path, LITTLE).load()
+
+
+def test_notes_of_files_that_are_gone_are_gone_too(model, tmp_path):
+    from compressed_tensors.offload.cache import DiskCache
+
+    before = len(DiskCache.index)
+    CompressedModel(model, Magnitude(), (), tmp_path, LITTLE).load()
+
+    assert len(DiskCache.index) == before
+
+
+MAKING = """
+import sys
+from pathlib import Path
+
+import llmcompressor, transformers
+
+from brainexp.compressed import CompressedModel
+from brainexp.compression.rtn import RoundToNearest
+from brainexp.environment import peak_memory_bytes
+from brainexp.model.transformer import Transformer
+
+path, cache_dir, may_take = sys.argv[1:]
+libraries = peak_memory_bytes()
+model = Transformer(path=path, dtype="bfloat16", device="cpu")
+CompressedModel(model, RoundToNearest(4, 128), (), Path(cache_dir), float(may_take)).artifact
+print(peak_memory_bytes() - libraries)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_well_below_the_weights(tmp_path):
+    """Beyond the libraries: less than the weights take, where all at once take several times as much."""
+    import torch
+    import transformers as hf
+
+    from tests.model.families import FAMILIES, TOKENIZERS
+
+    config = hf.LlamaConfig(
+        vocab_size=600,
+        hidden_size=768,
+        intermediate_size=2048,
+        num_hidden_layers=24,
+        num_attention_heads=6,
+        max_position_embeddings=256,
+    )
+    torch.manual_seed(0)
+    network = hf.LlamaForCausalLM._from_config(config, dtype=torch.bfloat16)
+    n_bytes = sum(weight.nbytes for weight in network.parameters())
+    network.save_pretrained(tmp_path / "model", max_shard_size="100MB")
+    TOKENIZERS[FAMILIES["llama"][2]]().save_pretrained(tmp_path / "model")
+    del network
+
+    def rise(may_take):
+        words = [sys.executable, "-c", MAKING, str(tmp_path / "model"), str(tmp_path / str(may_take)), str(may_take)]
+        return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+    assert 3e8 < n_bytes < 4e8
+    assert rise(1e8) < 0.7 * n_bytes
+    assert rise(1e12) > 1.5 * n_bytes
