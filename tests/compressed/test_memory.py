@@ -45,26 +45,31 @@ def tensors(source):
     return found
 
 
-METHODS = [
+FEW = [
+    RoundToNearest(4, 32, symmetric=False),
+    DynamicInt8(),
+    Wanda(calibration=TEXT),
+    Magnitude(),
+    LowRank(),
+    Recipe((LayerDrop(by="last"), Magnitude(), Gptq(bits=4, group_size=32, calibration=TEXT))),
+]
+MORE = [
     RoundToNearest(4, 32),
     RoundToNearest(8, None, activations=8),
     Gptq(bits=4, group_size=32, calibration=TEXT),
     Awq(bits=4, group_size=32, n_grid=4, calibration=TEXT),
     SmoothQuant(calibration=TEXT),
     Fp8(),
-    DynamicInt8(),
-    Wanda(calibration=TEXT),
     SparseGPT(calibration=TEXT),
-    Magnitude(),
     Magnitude(criterion="structured_random"),
-    LowRank(),
     LayerDrop(calibration=TEXT),
     Recipe((Wanda(calibration=TEXT), RoundToNearest(4, 32))),
-    Recipe((LayerDrop(by="last"), Magnitude(), Gptq(bits=4, group_size=32, calibration=TEXT))),
 ]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "method", [*FEW, *(pytest.param(one, marks=pytest.mark.slow) for one in MORE)], ids=lambda one: type(one).__name__
+)
 def test_what_is_made_layer_by_layer_is_what_is_made_at_once(model, method, tmp_path, caplog):
     import torch
 

@@ -20,9 +20,11 @@ DTYPES = {"I8": "int8", "U8": "uint8", "I16": "int16", "I32": "int32", "I64": "i
 @contextmanager
 def integers_as_in_the_file() -> Iterator[None]:
     """Let transformers note the integers that are in the files, and draw none, inside the block."""
-    from transformers import PreTrainedModel, modeling_utils
+    import transformers
 
-    index_of, initialize = modeling_utils.accelerate_disk_offload, PreTrainedModel._initialize_weights
+    reading: Any = transformers.modeling_utils
+    networks: Any = transformers.PreTrainedModel
+    index_of, initialize = reading.accelerate_disk_offload, networks._initialize_weights
 
     def indexed(*args: Any, **kwargs: Any) -> Any:
         from safetensors import safe_open
@@ -37,10 +39,8 @@ def integers_as_in_the_file() -> Iterator[None]:
         if all(weight.is_floating_point() for weight in module.parameters(recurse=False)):
             initialize(network, module, *args, **kwargs)
 
-    modeling_utils.accelerate_disk_offload = indexed  # type: ignore[assignment]
-    PreTrainedModel._initialize_weights = initialized  # type: ignore[method-assign]
+    reading.accelerate_disk_offload, networks._initialize_weights = indexed, initialized
     try:
         yield
     finally:
-        modeling_utils.accelerate_disk_offload = index_of
-        PreTrainedModel._initialize_weights = initialize  # type: ignore[method-assign]
+        reading.accelerate_disk_offload, networks._initialize_weights = index_of, initialize
