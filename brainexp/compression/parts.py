@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from brainexp.compression.workarounds.transformers_disk_integers import integers_as_in_the_file
+from brainexp.progress import bars_on_terminals_only
 
 #: Most bytes of a file of weights, as a share of what may be in memory.
 SHARD = 0.25
@@ -82,7 +83,7 @@ class Parts:
         from compressed_tensors.offload import from_accelerate, set_onload_device
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        with integers_as_in_the_file():
+        with integers_as_in_the_file(), bars_on_terminals_only():
             made = network(
                 device_map="auto",
                 max_memory={"cpu": self.most_bytes},
@@ -90,7 +91,7 @@ class Parts:
                 offload_buffers=True,
                 **options,
             )
-        from_accelerate(made)
+            from_accelerate(made)
         return set_onload_device(made, self.device)
 
     def clear(self) -> None:

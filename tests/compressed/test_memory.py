@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from brainexp.compressed import CompressedModel
+from brainexp.compressed import HELD, CompressedModel, base_bytes
 from brainexp.compression.awq import Awq
 from brainexp.compression.bnb_nf4 import BnbNf4
 from brainexp.compression.dynamic_int8 import DynamicInt8
@@ -21,7 +21,9 @@ from brainexp.compression.smoothquant import SmoothQuant
 from brainexp.compression.sparsegpt import SparseGPT
 from brainexp.compression.wanda import Wanda
 from brainexp.errors import ConfigError, ModelError
+from brainexp.experiment import Experiment
 from brainexp.model.transformer import Transformer
+from brainexp.preflight import _held_while_compressing
 from tests.compressed.members import Pruning
 from tests.compression.quantized import TEXT
 
@@ -127,6 +129,26 @@ def test_without_the_work_around_integers_on_the_disk_are_taken_for_others(model
         (ModelError, RuntimeError), match=r"got dtype=torch.int8|Expected torch.int32 but got torch.int8"
     ):
         CompressedModel(model, method, (), tmp_path, LITTLE).load()
+
+
+def test_it_is_quiet_where_stderr_is_no_terminal(model, tmp_path, capfd):
+    for may_take in (LITTLE, MUCH):
+        CompressedModel(model, RoundToNearest(4, 32), (), tmp_path / str(may_take), may_take).load()
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_in_memory_at_once_is_reckoned_with(composed, model):
+    def needed(memory_gb, *overrides):
+        options = ["compression=magnitude", "compression.across=layer", f"resources.memory_gb={memory_gb}", *overrides]
+        experiment = Experiment.from_config(composed("model=tiny_l", *options))
+        assert experiment.memory_bytes == 1e9 * memory_gb
+        return _held_while_compressing(experiment, base_bytes(experiment.model))
+
+    whole = needed(10)
+
+    assert needed(1e-9 * whole) == pytest.approx(HELD * whole)
+    assert needed(1e-9 * whole, "compression.across=model") == whole
 
 
 def test_notes_of_files_that_are_gone_are_gone_too(model, tmp_path):
