@@ -11,7 +11,7 @@ from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.gptq import Gptq
 from brainexp.compression.oneshot import targets
 from brainexp.compression.rtn import RoundToNearest
-from brainexp.errors import ModelError
+from brainexp.errors import ConfigError, ModelError
 from tests.compression.quantized import TEXT, compressed, saved, tiny
 
 
@@ -90,7 +90,9 @@ def test_what_a_step_before_did_to_the_config_is_kept(tmp_path):
 def test_longer_samples_than_the_model_reads_are_refused():
     method = Gptq(bits=4, group_size=32, calibration=GrammarText(samples=1, tokens=600))
 
-    with pytest.raises(ModelError, match=r"600 tokens, but the model reads at most 512. Give .*calibration.tokens=512"):
+    with pytest.raises(
+        ConfigError, match=r"600 tokens .*the model reads at most 512 at once. Give .*calibration.tokens=512"
+    ):
         compressed(method, tiny("xs"))
 
 
