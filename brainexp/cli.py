@@ -93,9 +93,10 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     """
     from brainexp.environment import environment
     from brainexp.experiment import Experiment, require_possible, run
-    from brainexp.preflight import Resources, estimate_table, estimated, require_fits
+    from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
+    from brainexp.settings import Resources
     from brainexp.tracking import Tracking, tracked
 
     require_unused(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -63,7 +64,9 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, clock_table, over_areas, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Resources, Scoring, Split
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +94,7 @@ class Experiment:
     seed: int = 0
     cache_dir: Path = field(default_factory=default_cache_dir)
     cache_dtype: Literal["float32", "float16"] = "float32"
+    memory_bytes: float | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Experiment:
@@ -120,6 +124,7 @@ class Experiment:
             seed=int(config["seed"]),
             cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
             cache_dtype=cache.dtype,
+            memory_bytes=validated(Resources, config.get("resources") or {}, "resources").memory_bytes,
         )
 
     def rng(self, stage: str) -> np.random.Generator:
@@ -147,6 +152,9 @@ def run(experiment: Experiment) -> Result:
     """
     watch = Stopwatch()
     require_possible(experiment)
+    told = experiment.compression.remarks(experiment.model.blueprint())
+    for remark in told:
+        log.info(remark)
 
     with watch.stage("load"):
         recordings = recorded(experiment.dataset, experiment.align.clock_tolerance_s)
@@ -236,6 +244,7 @@ def run(experiment: Experiment) -> Result:
         remarks=(
             *recordings.remarks,
             *cleaning_remarks(experiment.dataset, recordings.run_lengths, folds),
+            *told,
             *known.remarks,
             *damaged.remarks,
             *experiment.encoder.remarks(scored.penalty[..., target.scorable]),
@@ -246,7 +255,7 @@ def run(experiment: Experiment) -> Result:
     result = replace(result, tables={**result.tables, "clocks": clock_table(recordings.audits)})
     result = compared(result, experiment.scoring, experiment.rng("comparisons"))
     tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
-    return replace(result, tables={**result.tables, **tables})
+    return replace(result, tables={**result.tables, **tables}, compression=compressed_as(experiment))
 
 
 def require_possible(experiment: Experiment) -> None:
@@ -283,6 +292,12 @@ def require_possible(experiment: Experiment) -> None:
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:
         raise ConfigError(objection)
+
+
+def compressed_as(experiment: Experiment) -> str:
+    """Return the name of the compression and, for a checkpoint that was quantized already, how."""
+    name, before = COMPRESSIONS.name_of(experiment.compression), experiment.model.blueprint().quantized
+    return name if before is None else f"{name} (checkpoint is {before})"
 
 
 def no_gradients(experiment: Experiment) -> str | None:
@@ -459,7 +474,7 @@ def smaller(experiment: Experiment, source: Model | None = None, stimuli: Sequen
     """Return the compressed model, or an untrained twin, which is not compressed, so that one serves a whole sweep."""
     source = experiment.model if source is None else source
     method = experiment.compression if source.weights == "pretrained" else NoCompression()
-    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir)
+    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir, experiment.memory_bytes)
 
 
 def exportable(experiment: Experiment) -> CompressedModel:

@@ -407,6 +407,10 @@ class Compression(Protocol):
     def differentiable(self) -> bool:
         """Whether gradients flow through the compressed weights."""
 
+    @property
+    def needs_all_weights(self) -> str | None:
+        """Why it cannot work on weights that stay on the disk and are read layer by layer, or None."""
+
     def objection(self, model: Model) -> str | None:
         """Why this compression cannot serve the model on this machine, or None; must be quick."""
 

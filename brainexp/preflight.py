@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainexp.cache import disk_free, features_cost, readable_bytes
-from brainexp.compressed import base_bytes
+from brainexp.compressed import HELD, base_bytes, fits
 from brainexp.compression.none import NoCompression
 from brainexp.containers import Fold
 from brainexp.encoder.options import RidgeOptions, ridge_options
+from brainexp.environment import memory_available
 from brainexp.errors import ConfigError
 from brainexp.experiment import Experiment, declared_rows, held_out, smaller
+from brainexp.settings import GB, Resources
 from brainexp.solve.bands import Form, prices
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-GB = 1e9
 #: Words a second of speech, where transcripts are not yet read.
 WORDS_PER_S = 3.0
 #: Interpreter and libraries, in bytes.
@@ -31,26 +32,6 @@ LIBRARIES = 0.9 * GB
 AS_MANY_LAYERS = ("untrained",)
 #: What is kept in the cache.
 FEATURES, COMPRESSED = "features in the cache", "compressed checkpoint in the cache, at most"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a run may use.
-
-    Parameters
-    ----------
-    memory_gb : float or None
-        Most memory, in gigabytes; None for what is free.
-    check : bool
-        Whether a run that needs more is refused.
-    """
-
-    memory_gb: float | None = None
-    check: bool = True
-
-    def __post_init__(self) -> None:
-        if self.memory_gb is not None and self.memory_gb <= 0:
-            raise ConfigError(f"resources: memory_gb must be positive or null, got {self.memory_gb}")
 
 
 @dataclass(frozen=True)
@@ -128,7 +109,9 @@ def estimated(experiment: Experiment) -> Estimate:
             "training rows, predictions and held-out rows": copies * responses + 8.0 * n_test * wide,
             "scores of every layer": 16.0 * n_layers * wide,
             "model, or decompositions of one layer and fold": max(
-                size.n_bytes, weights_bytes, _solver_bytes(form, folds[0], n_trs, n_features, options)
+                size.n_bytes,
+                _held_while_compressing(experiment, weights_bytes),
+                _solver_bytes(form, folds[0], n_trs, n_features, options),
             ),
             "work on a batch of voxels": 20.0 * n_rows * min(wide, options.voxels_per_batch),
         },
@@ -152,7 +135,7 @@ def estimated(experiment: Experiment) -> Estimate:
 
 
 def compressing_cost(experiment: Experiment) -> tuple[float, float]:
-    """Bytes of the weights that a compression has in memory, and multiplications for its calibration; both may be zero."""
+    """Bytes of the weights that a compression works on, and multiplications for its calibration; both may be zero."""
     compression = experiment.compression
     if isinstance(compression, NoCompression):
         return 0.0, 0.0
@@ -161,6 +144,14 @@ def compressing_cost(experiment: Experiment) -> tuple[float, float]:
     n_weights = n_bytes / (4 if experiment.model.blueprint().dtype == "float32" else 2)
     # Every block is run twice: to measure what comes in, and, compressed, to pass on what comes out.
     return n_bytes, 4.0 * n_weights * n_tokens
+
+
+def _held_while_compressing(experiment: Experiment, n_bytes: float) -> float:
+    """Bytes of the weights that are in memory at once: a part, where they do not fit and may stay on the disk."""
+    may_take = memory_available() if experiment.memory_bytes is None else experiment.memory_bytes
+    if fits(n_bytes, may_take) or experiment.compression.needs_all_weights is not None:
+        return n_bytes
+    return HELD * may_take
 
 
 def require_fits(estimate: Estimate, resources: Resources, folder: Path) -> None:
@@ -205,22 +196,6 @@ def estimate_table(estimate: Estimate, cache_dir: Path) -> Table:
     table.add_row("disk", readable_bytes(estimate.disk_bytes), readable_bytes(disk_free(cache_dir)))
     table.add_row("time, without a cache or a GPU", _duration(estimate.seconds(multiplication_rate())), "")
     return table
-
-
-def memory_available() -> float:
-    """Bytes that this process may still take: of the machine, or of its control group as schedulers set it."""
-    import psutil
-
-    free = float(psutil.virtual_memory().available)
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, float(Path(limit).read_text()) - float(Path(used).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return free
 
 
 def multiplication_rate(seconds: float = 0.1) -> float:

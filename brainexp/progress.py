@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -25,6 +27,13 @@ def counter(total: int, what: str, unit: str = "it") -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, disable=None, leave=False, unit=unit, unit_scale=unit == "B")
+
+
+@contextmanager
+def bars_on_terminals_only() -> Iterator[None]:
+    """Let libraries that show bars whatever stderr is say nothing inside the block where it is no terminal."""
+    with nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO()):
+        yield
 
 
 def pace(done: int, total: int, seconds: float, what: str) -> str:

@@ -131,6 +131,8 @@ class Result:
         Weights by subject, where they were asked for.
     layers : tuple of int
         Numbers of the layers that were scored; 0 is the embedding output.
+    compression : str
+        What the weights have been through, such as "awq" or "none (checkpoint is gptq w4 g128)".
     """
 
     metrics: dict[str, float]
@@ -142,6 +144,7 @@ class Result:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     readouts: Mapping[str, Readout] = field(default_factory=dict)
     layers: tuple[int, ...] = ()
+    compression: str = ""
 
 
 def summarised(

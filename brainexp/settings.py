@@ -11,6 +11,8 @@ from brainexp.errors import ConfigError
 
 #: A joint fit per subset: four spaces make fifteen.
 MAX_SPACES = 4
+#: Bytes.
+GB = 1e9
 #: Sections and options of the config that do not decide a number.
 VOLATILE = ("tracking", "cache.dir", "report", "readout", "resources")
 
@@ -263,6 +265,31 @@ class Cache:
 
     dir: str | None = None
     dtype: Literal["float32", "float16"] = "float32"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use.
+
+    Parameters
+    ----------
+    memory_gb : float or None
+        Most memory, in gigabytes; None for what is free.
+    check : bool
+        Whether a run that needs more is refused.
+    """
+
+    memory_gb: float | None = None
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        if self.memory_gb is not None and self.memory_gb <= 0:
+            raise ConfigError(f"resources: memory_gb must be positive or null, got {self.memory_gb}")
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """Most memory, in bytes; None for what is free."""
+        return None if self.memory_gb is None else self.memory_gb * GB
 
 
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:

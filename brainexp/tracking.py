@@ -168,6 +168,8 @@ def _log_result(client: MlflowClient, run_id: str, result: Result, folder: Path)
         metrics += [Metric(_allowed(name), value, now_ms, layer) for layer, value in zip(steps, curve, strict=True)]
     for first in range(0, len(metrics), 1000):  # the most that one call takes
         client.log_batch(run_id, metrics=metrics[first : first + 1000])
+    if result.compression:  # known only when the checkpoint is: it may be quantized already
+        client.set_tag(run_id, "brainexp.compression", result.compression)
     shown = result.scores.astype({"layer": "float64"})
     client.log_table(run_id, shown, "scores.json")
     for made in sorted(folder.iterdir()):

@@ -1,5 +1,5 @@
 """From a model and a compression to a smaller model, which is saved, proves itself and is read again."""
 
-from brainexp.compressed.artifact import CompressedModel, base_bytes, calibration_digest, uncompressed
+from brainexp.compressed.artifact import HELD, CompressedModel, base_bytes, calibration_digest, fits, uncompressed
 
-__all__ = ["CompressedModel", "base_bytes", "calibration_digest", "uncompressed"]
+__all__ = ["HELD", "CompressedModel", "base_bytes", "calibration_digest", "fits", "uncompressed"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from brainexp.compressed.proof import let_go, probe_features, proved
 from brainexp.compression.calibration import samples_digest, windows
 from brainexp.compression.cost import bits, disk_bytes
 from brainexp.compression.none import NoCompression
+from brainexp.compression.parts import Parts, parts, save
 from brainexp.containers import IntArray, Stimulus
-from brainexp.environment import peak_gpu_memory_bytes, peak_memory_bytes
+from brainexp.environment import memory_available, peak_gpu_memory_bytes, peak_memory_bytes
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import Compression, LanguageModel, LoadedModel, Model, Uncompressed
 from brainexp.model.transformer import Transformer
-from brainexp.progress import Stopwatch
+from brainexp.progress import Stopwatch, bars_on_terminals_only
 from brainexp.registry import COMPRESSIONS, MODELS
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 ARTIFACT_VERSION = 1
 #: Where checkpoints are, in the folder of the cache.
 FOLDER = "checkpoints"
+#: Share of the memory that weights may take while they are compressed; the rest is for what a method reckons with.
+MOST = 0.7
+#: Share of it that weights take all the time where most stay on the disk.
+HELD = 0.2
 #: Packages that decide what a compression makes of the weights.
 LIBRARIES = ("torch", "transformers", "llmcompressor", "compressed-tensors", "bitsandbytes")
 
@@ -99,12 +104,16 @@ class CompressedModel:
         Stories of the study, for calibrations that read them.
     cache_dir : Path
         Folder of the cache.
+    memory_bytes : float or None
+        That making it may take; None for what is free. Weights that take more than `MOST` of it stay on the disk, and are
+        read and changed layer by layer.
     """
 
     model: Model
     compression: Compression
     stimuli: tuple[Stimulus, ...]
     cache_dir: Path
+    memory_bytes: float | None = None
 
     @cached_property
     def key(self) -> dict[str, Any]:
@@ -225,25 +234,44 @@ class CompressedModel:
         """Compress, save, read again and prove."""
         assert isinstance(self.model, Transformer)
         n_bytes = int(base_bytes(self.model))
-        free = require_room(folder, n_bytes, "as much as the uncompressed weights", of="compressed checkpoint")
+        may_take = memory_available() if self.memory_bytes is None else self.memory_bytes
         name = COMPRESSIONS.name_of(self.compression)
-        log.info("compression %r: up to %s, %s free", name, readable_bytes(n_bytes), readable_bytes(free))
-        watch = Stopwatch()
+        if fits(n_bytes, may_take):
+            free = require_room(folder, n_bytes, "as much as the uncompressed weights", of="compressed checkpoint")
+            log.info("compression %r: up to %s, %s free", name, readable_bytes(n_bytes), readable_bytes(free))
+            return self._made(folder)
+        require_layer_by_layer(self.compression, n_bytes, may_take)
+        require_room(folder, 2 * n_bytes, "weights that do not fit into memory, twice", of="compressed checkpoint")
+        log.info(
+            "compression %r: weights take %s, but %s of memory may be used; they stay on the disk, and are read and changed "
+            "layer by layer",
+            name,
+            readable_bytes(n_bytes),
+            readable_bytes(may_take),
+        )
+        with parts(folder, int(may_take * HELD), self.model.blueprint().device) as in_parts:
+            return self._made(folder, in_parts)
+
+    def _made(self, folder: Path, in_parts: Parts | None = None) -> dict[str, float]:
+        """Compress, save, read again and prove, with weights in memory or, in parts, on the disk."""
+        assert isinstance(self.model, Transformer)
+        name, watch, given, most = COMPRESSIONS.name_of(self.compression), Stopwatch(), self.given, None
+        if in_parts is not None:
+            given, most = replace(given, network=partial(in_parts.read, given.network)), in_parts.most_bytes
         with watch.stage("compress"):
-            network = self.compression.compress(self.given)
+            network = self.compression.compress(given)
         held, held_on_gpu = peak_memory_bytes(), peak_gpu_memory_bytes()
         with watch.stage("prove"):
             expected = probe_features(self.model, network, self.given.tokenizer)
             on_a_device = (one.device for one in network.parameters() if one.device.type != "meta")
             device = next(on_a_device, "cpu")  # weights that are on the disk are computed with there
-            with warnings.catch_warnings():  # that weights which are not in memory must fit there, shard by shard
-                warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules", UserWarning)
-                network.save_pretrained(folder)
+            with bars_on_terminals_only():
+                save(network, folder, most)
             self.given.tokenizer.save_pretrained(folder)
             ranks = getattr(network.config, "low_rank", None)
             del network
             let_go(self.given.blueprint)  # the proof reads others
-            found = proved(self.model, self.compression, folder, expected, str(device))
+            found = proved(self.model, self.compression, folder, expected, str(device), in_parts)
         facts = {
             "seconds": watch.seconds["compress"],
             "proof_seconds": watch.seconds["prove"],
@@ -255,6 +283,24 @@ class CompressedModel:
         }
         log.info("compression %r: %s", name, _told(facts))
         return facts
+
+
+def fits(n_bytes: float, may_take: float) -> bool:
+    """Whether weights of a compression may be in memory all at once."""
+    return n_bytes <= MOST * may_take
+
+
+def require_layer_by_layer(compression: Compression, n_bytes: float, may_take: float) -> None:
+    """Raise ConfigError if a compression needs all weights in memory, or what reads them layer by layer is missing."""
+    why = compression.needs_all_weights
+    if why is None and importlib.util.find_spec("compressed_tensors") is None:
+        why = "layer by layer needs compressed-tensors; pip install brainexp[compress]"
+    if why is not None:
+        raise ConfigError(
+            f"compression {COMPRESSIONS.name_of(compression)!r} needs all weights in memory at once, "
+            f"{readable_bytes(n_bytes)}, but {readable_bytes(may_take)} may be used: {why}. Or give a smaller "
+            "model.dtype, a method that goes layer by layer (rtn, gptq, awq, wanda, magnitude), or more resources.memory_gb."
+        )
 
 
 def base_bytes(model: Model) -> float:

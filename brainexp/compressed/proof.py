@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from brainexp.compressed.weights import Measured, dense, fault, measured, sparsity_fault, weight_change
+from brainexp.compression.parts import Parts, on_disk
+from brainexp.compression.workarounds.compressed_tensors_disk_forward import weights_read_once
 from brainexp.containers import FloatArray, Stimulus
 from brainexp.errors import ModelError
 from brainexp.interfaces import Blueprint, Claims, Compression
@@ -43,11 +46,17 @@ def probe_features(model: Transformer, network: Any, tokenizer: Any) -> FloatArr
     tokenizer : fast tokenizer of transformers
     """
     part = body(network, model.states).eval()
-    return _features(LoadedTransformer(model=_whole(model), network=part, tokenizer=tokenizer))
+    with weights_read_once(network) if on_disk(network) else nullcontext():
+        return _features(LoadedTransformer(model=_whole(model), network=part, tokenizer=tokenizer))
 
 
 def proved(
-    model: Transformer, compression: Compression, folder: Path, expected: FloatArray, device: str
+    model: Transformer,
+    compression: Compression,
+    folder: Path,
+    expected: FloatArray,
+    device: str,
+    in_parts: Parts | None = None,
 ) -> dict[str, float]:
     """Read a saved checkpoint again and hold it to what was in memory and to what was claimed.
 
@@ -66,6 +75,8 @@ def proved(
         From `probe_features`.
     device : str
         Where these were computed.
+    in_parts : Parts or None
+        What reads networks that do not fit into memory; all is then read of them, layer by layer.
 
     Returns
     -------
@@ -80,14 +91,14 @@ def proved(
     what = f"compression {COMPRESSIONS.name_of(compression)!r}"
     blueprint = model.blueprint()
     saved = dataclasses.replace(_whole(model.at(folder)), device=device)
-    error = _reload_error(what, saved, expected)
+    error = _reload_error(what, saved, expected, in_parts)
 
     left, found_blocks = compression.blocks_left(blueprint.n_blocks), saved.blueprint().n_blocks
     if found_blocks != left:
         raise _broken(what, f"{left} blocks were to be left, but the saved checkpoint has {found_blocks}")
     claims = compression.claims(blueprint)
     dropped = left < blueprint.n_blocks
-    network = saved.network_with_head()
+    network = _read(saved, in_parts)
     after = {}
     for name, weight in _weights(network, claims.modules or _matrices(network), what, may_lack=dropped):
         wrong = fault(weight, name, claims) if claims.modules else None
@@ -99,7 +110,7 @@ def proved(
     if dropped:  # blocks have moved up: their weights cannot be held against those that had their names
         before: dict[str, Measured] = {}
     else:
-        before = {name: measured(weight) for name, weight in _weights(model.network_with_head(), tuple(after), what)}
+        before = {name: measured(weight) for name, weight in _weights(_read(model, in_parts), tuple(after), what)}
     wrong = sparsity_fault(before, after, claims)
     if wrong is not None:
         raise _broken(what, wrong)
@@ -115,9 +126,14 @@ def let_go(blueprint: Blueprint) -> None:
         gc.collect()
 
 
-def _reload_error(what: str, saved: Transformer, expected: FloatArray) -> float:
+def _read(model: Transformer, in_parts: Parts | None) -> Any:
+    return model.network_with_head() if in_parts is None else in_parts.read(model.network_with_head)
+
+
+def _reload_error(what: str, saved: Transformer, expected: FloatArray, in_parts: Parts | None) -> float:
     """How much the saved network's features differ from what they were in memory."""
-    found = _features(saved.load())
+    in_memory = in_parts is None
+    found = _features(saved.load()) if in_memory else probe_features(saved, _read(saved, in_parts), saved.tokenizer())
     if not np.isfinite(expected).all():
         raise ModelError(f"{what}: the compressed network gives features that are NaN or infinite. Nothing is kept.")
     if found.shape != expected.shape:

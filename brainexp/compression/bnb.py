@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from brainexp.compression.options import Compressing
 from brainexp.interfaces import Blueprint, Uncompressed
@@ -25,6 +25,8 @@ class BitsAndBytes(Compressing):
         "model.layers.0"; heads always stay.
     """
 
+    needs_all_weights: ClassVar[str | None] = "bitsandbytes cannot leave packed weights on the disk"
+
     skip_modules: tuple[str, ...] = ()
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
@@ -33,7 +35,7 @@ class BitsAndBytes(Compressing):
                 yield f"needs {library}, which is not installed. Install it: pip install brainexp[compress]"
         if blueprint.device.split(":")[0] not in ("cpu", "cuda"):
             yield f"runs on cpu and cuda, but model.device={blueprint.device}"
-        layers = [name for name in blueprint.linear if name not in (*blueprint.head, *blueprint.transposed)]
+        layers = [name for name in blueprint.linear if name not in blueprint.head]
         if not layers:
             yield f"a {blueprint.family} has no linear layers that it could change. Give compression=none."
         if _has_experts(blueprint.family):
@@ -51,7 +53,7 @@ class BitsAndBytes(Compressing):
     def modules(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Return the linear layers that are changed."""
         kept = self._kept_modules(blueprint)
-        return tuple(name for name in blueprint.linear if name not in blueprint.transposed and not _kept(name, kept))
+        return tuple(name for name in blueprint.linear if not _kept(name, kept))
 
     def _kept_modules(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Heads, what was asked for, and layers that transformers keeps in full precision, such as T5's "wo"."""

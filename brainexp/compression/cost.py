@@ -117,9 +117,10 @@ def bits(model: Model, compression: Compression, ranks: Mapping[str, int] | None
     dict
         ``bits_per_weight`` over all parameters, embeddings and norms included, and ``bits_per_linear_weight`` over linear
         layers; both without the head that turns states into words, and both per weight that the uncompressed model has, so
-        that what is gone counts as nothing. Zeros of unstructured pruning count as the bit of the mask, not as they are
-        stored, for no file format keeps them so. Empty for word vectors; without the second where the blueprint has no
-        linear layers; NaN where only the weights tell and ``ranks`` do not.
+        that linear layers which are gone count as nothing (norms and biases that went with them count as kept). Zeros of
+        unstructured pruning count as the bit of the mask, not as they are stored, for no file format keeps them so. Empty
+        for word vectors; without the second where the blueprint has no linear layers; NaN where only the weights tell and
+        ``ranks`` do not.
     """
     blueprint = model.blueprint()
     if blueprint.reads == "table":

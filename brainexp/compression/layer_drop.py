@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.options import Compressing
+from brainexp.compression.parts import on_disk
 from brainexp.containers import FloatArray
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Blueprint, Calibration, Uncompressed
@@ -48,6 +49,8 @@ class LayerDrop(Compressing):
     The states of a model's last layer are those after its final norm, in the smaller model too, so its last layer is not
     that of the same number in the whole one, even if all blocks below are the same.
     """
+
+    needs_all_weights: ClassVar[str | None] = None
 
     n_blocks: int = 1
     by: Literal["block_influence", "last"] = "block_influence"
@@ -136,11 +139,14 @@ def block_influence(base: Any, blocks: Any, given: Uncompressed) -> FloatArray:
         return hook
 
     hooks = [block.register_forward_hook(add(number), with_kwargs=True) for number, block in enumerate(blocks)]
-    base.to(given.blueprint.device)
+    moved = not on_disk(base)  # else its layers are moved when they are used
+    if moved:
+        base.to(given.blueprint.device)
     with torch.inference_mode():
         for row in given.samples:
             base(input_ids=torch.tensor(row[None], device=given.blueprint.device))
-    base.to("cpu")
+    if moved:
+        base.to("cpu")
     for hook in hooks:
         hook.remove()
     return total / given.samples.size

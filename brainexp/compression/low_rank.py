@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from brainexp.compression.options import Compressing
+from brainexp.compression.parts import change
 from brainexp.compression.scope import chosen, objection
 from brainexp.containers import FloatArray
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import Blueprint, Claims, Uncompressed
+from brainexp.progress import progress
 from brainexp.registry import COMPRESSIONS
 
 
@@ -34,6 +36,8 @@ class LowRank(Compressing):
     modules : {"all", "attention", "feed_forward"}
         Which linear layers (see `brainexp.compression.scope`). All is every one but the head.
     """
+
+    needs_all_weights: ClassVar[str | None] = None
 
     rank: int | None = None
     energy: float | None = 0.9
@@ -92,8 +96,10 @@ class LowRank(Compressing):
 
         network = given.network()
         ranks = {}
-        for name in chosen(given.blueprint, self.modules):
-            weight = network.get_submodule(name).weight
+        names = chosen(given.blueprint, self.modules)
+        for name in progress(names, len(names), "low rank"):
+            layer = network.get_submodule(name)
+            weight = layer.weight  # read once: it may be on the disk
             left, values, right = torch.linalg.svd(
                 weight.detach().to(given.blueprint.device, torch.float32), full_matrices=False
             )
@@ -101,8 +107,7 @@ class LowRank(Compressing):
             if rank > highest_rank(given.blueprint.linear[name]):
                 continue
             ranks[name] = rank
-            with torch.no_grad():
-                weight.copy_((left[:, :rank] * values[:rank]) @ right[:rank])
+            change(layer, ((left[:, :rank] * values[:rank]) @ right[:rank]).to(weight))
         if not ranks:
             raise ModelError(
                 f"compression 'low_rank': in no layer has a rank that saves anything {self.energy:.0%} of the energy. "

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from brainexp.compression.options import Compressing
+from brainexp.compression.parts import change
 from brainexp.compression.scope import Modules, chosen, objection, remarks
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Blueprint, Claims, Uncompressed
+from brainexp.progress import progress
 from brainexp.registry import COMPRESSIONS
 
 
@@ -53,6 +55,13 @@ class Magnitude(Compressing):
                 f"compression 'magnitude': whole outputs compete within a layer, so criterion={self.criterion} needs "
                 "across=layer"
             )
+
+    @property
+    def needs_all_weights(self) -> str | None:  # type: ignore[override]
+        """Return why the weights of all layers must be in memory at once, or None."""
+        if self.across == "model":
+            return "weights of all layers compete; give compression.across=layer"
+        return "a head may share its weights with the embedding" if self.modules == "head" else None
 
     @property
     def _structured(self) -> bool:
@@ -100,27 +109,28 @@ class Magnitude(Compressing):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._prune(layers, outputs)
-        for layer in layers.values():
-            _pytorch().remove(layer, "weight")
         return network
 
     def _prune(self, layers: Mapping[str, Any], outputs: Mapping[str, int]) -> None:
-        """Put masks on the layers; ``outputs`` is along which axis of its weights a layer's outputs lie."""
+        """Set weights of the layers to zero; ``outputs`` is along which axis of its weights a layer's outputs lie."""
         prune = _pytorch()
         if self.across == "model":
             kind = prune.L1Unstructured if self.criterion == "magnitude" else prune.RandomUnstructured
             prune.global_unstructured([(layer, "weight") for layer in layers.values()], kind, amount=self.sparsity)
+            for layer in layers.values():
+                prune.remove(layer, "weight")
             return
-        for name, layer in layers.items():
+        for name, layer in progress(layers.items(), len(layers), "pruning"):
             match self.criterion:
                 case "magnitude":
-                    prune.l1_unstructured(layer, "weight", self.sparsity)
+                    rule = prune.L1Unstructured(self.sparsity)
                 case "random":
-                    prune.random_unstructured(layer, "weight", self.sparsity)
+                    rule = prune.RandomUnstructured(self.sparsity)
                 case "structured_magnitude":
-                    prune.ln_structured(layer, "weight", self.sparsity, n=1, dim=outputs[name])
+                    rule = prune.LnStructured(self.sparsity, n=1, dim=outputs[name])
                 case "structured_random":
-                    prune.random_structured(layer, "weight", self.sparsity, dim=outputs[name])
+                    rule = prune.RandomStructured(self.sparsity, dim=outputs[name])
+            change(layer, rule.prune(layer.weight.detach()))
 
 
 def _pytorch() -> Any:

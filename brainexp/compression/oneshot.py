@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from brainexp.compression.parts import on_disk
 from brainexp.errors import ModelError
 from brainexp.interfaces import Uncompressed
+from brainexp.progress import bars_on_terminals_only
 
 #: Warnings of llm-compressor after which the method was another than the one that was asked for.
 NOT_WHAT_WAS_ASKED = (
@@ -48,7 +48,8 @@ def oneshot(
     Returns
     -------
     transformers.PreTrainedModel
-        The network with its head, on the CPU; ``save_pretrained`` packs its weights.
+        The network with its head, on the CPU or, as far as it was read so, on the disk; ``save_pretrained`` packs its
+        weights.
 
     Raises
     ------
@@ -74,7 +75,8 @@ def oneshot(
                 max_seq_length=given.samples.shape[1] or None,
                 sequential_targets=_kinds_of_blocks(network, given.blueprint.n_blocks),
             )
-            remove_dispatch(network)
+            if not on_disk(network):
+                remove_dispatch(network)
     for warning in warnings:
         if any(told in warning for told in NOT_WHAT_WAS_ASKED):
             raise ModelError(
@@ -168,9 +170,8 @@ def _quiet() -> Iterator[list[str]]:
     tracing = logging.getLogger("torch.fx._symbolic_trace")
     level = tracing.level
     tracing.setLevel(logging.ERROR)
-    shown = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
     try:
-        with shown:
+        with bars_on_terminals_only():
             yield warnings
     finally:
         tracing.setLevel(level)

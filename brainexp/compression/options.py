@@ -18,6 +18,7 @@ class Compressing:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"arbitrary_types_allowed": True}
     calibration: ClassVar[Calibration | None] = None
     differentiable: ClassVar[bool] = True
+    needs_all_weights: ClassVar[str | None] = "it was not written to work on some of them at a time"
 
     def objection(self, model: Model) -> str | None:
         """Return why this compression cannot serve the model on this machine, or None."""

@@ -6,7 +6,7 @@ import importlib.util
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.oneshot import oneshot
@@ -37,6 +37,8 @@ class OneShotPruning(Compressing):
     llm-compressor's ``sparsity_profile="owl"`` (a share per layer) is not offered: in 0.14 it ends with "Cannot invoke event
     before initializing".
     """
+
+    needs_all_weights: ClassVar[str | None] = None
 
     sparsity: float = 0.5
     two_of_four: bool = False
@@ -119,8 +121,5 @@ def pruned(given: Uncompressed, modifier: Callable[[], Any]) -> Any:
         Gives the modifier of llm-compressor.
     """
     network = oneshot(given, lambda: [modifier()])
-    from compressed_tensors.offload import remove_dispatch
-
-    remove_dispatch(network)
     del network.save_pretrained  # theirs is for quantized weights
     return network

@@ -28,6 +28,7 @@ class Quantizing(Compressing):
 
     #: Whether weights are packed to fewer bits, rather than kept as numbers of eight bits.
     packed: ClassVar[bool] = True
+    needs_all_weights: ClassVar[str | None] = None
 
     def rounded(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Return the linear layers that are rounded."""

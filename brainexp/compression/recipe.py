@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from brainexp.compression.options import Compressing
+from brainexp.compression.parts import change
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Blueprint, Calibration, Claims, Compression, Model, Uncompressed
 from brainexp.registry import COMPRESSIONS
@@ -54,6 +57,11 @@ class Recipe(Compressing):
     def differentiable(self) -> bool:  # type: ignore[override]
         """Whether gradients flow through the compressed weights."""
         return all(step.differentiable for step in self.steps)
+
+    @property
+    def needs_all_weights(self) -> str | None:  # type: ignore[override]
+        """Return why a step needs all weights in memory at once, or None."""
+        return next((step.needs_all_weights for step in self.steps if step.needs_all_weights is not None), None)
 
     def objection(self, model: Model) -> str | None:
         """Return why the steps cannot serve the model in this order, or None."""
@@ -122,7 +130,7 @@ class Recipe(Compressing):
             _restore(network, zeros)
             claims = step.claims(blueprint)
             if claims.sparsity is not None:
-                zeros = {name: network.get_submodule(name).weight == 0 for name in claims.modules}
+                zeros = {name: _packed(network.get_submodule(name).weight == 0) for name in claims.modules}
             given = replace(given, network=_reader(network))
         return network
 
@@ -138,14 +146,19 @@ def _restore(network: Any, zeros: Mapping[str, Any]) -> None:
     """Set to zero what was zero before; where weights are packed already, their grid has kept it."""
     if not zeros:
         return
-    from compressed_tensors.utils import align_module_device, update_offload_parameter
+    import torch
 
-    for name, were_zero in zeros.items():
+    for name, (shape, were_zero) in zeros.items():
         layer = network.get_submodule(name)
-        with align_module_device(layer):
-            weight = layer.weight.detach()
-            if weight.is_floating_point() and weight.shape == were_zero.shape:
-                update_offload_parameter(layer, "weight", weight.masked_fill(were_zero.to(weight.device), 0))
+        weight = layer.weight.detach()
+        if weight.is_floating_point() and weight.shape == shape:
+            mask = torch.from_numpy(np.unpackbits(were_zero, count=weight.numel()).astype(bool)).reshape(shape)
+            change(layer, weight.masked_fill(mask.to(weight.device), 0))
+
+
+def _packed(mask: Any) -> tuple[Any, Any]:
+    """Return the shape of a mask and its values, eight to a byte: there is one for every weight of the network."""
+    return mask.shape, np.packbits(mask.cpu().numpy())
 
 
 def _reader(network: Any) -> Callable[..., Any]:

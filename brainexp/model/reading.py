@@ -17,6 +17,7 @@ from brainexp.model.prequantized import (
 )
 from brainexp.model.workarounds.bitsandbytes_cpu_blocks import multiply_by_blocks
 from brainexp.model.workarounds.bitsandbytes_cpu_repack import keep_plain
+from brainexp.progress import bars_on_terminals_only
 
 #: Parts that no feature depends on: what a BERT makes of its first token for a classifier.
 WITHOUT_FEATURES = ("pooler",)
@@ -81,7 +82,8 @@ def read_network(
             kind = class_with_head(config)
             options = {"config": _dequantized_when_read(config), "device_map": {"": device}, **options}
         quiet_bitsandbytes()
-        network, loading = from_pretrained(kind, path, revision, output_loading_info=True, **options)
+        with bars_on_terminals_only():
+            network, loading = from_pretrained(kind, path, revision, output_loading_info=True, **options)
         multiply_by_blocks(keep_plain(network))
     require_every_weight(network, body(network, states), loading["missing_keys"], path)
     return network, tuple(sorted(loading["missing_keys"]))

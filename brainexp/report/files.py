@@ -63,6 +63,7 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             write_maps(result, partial / "maps", partial / "figures")
         record = {
             "name": name,
+            "compression": result.compression,
             "metrics": _json_numbers(result.metrics),
             "curves": {name: [_json_number(value) for value in curve] for name, curve in result.curves.items()},
             "layers": list(result.layers),

@@ -17,6 +17,7 @@ from brainexp.compressed import CompressedModel, base_bytes, calibration_digest,
 from brainexp.compressed.artifact import FOLDER, LIBRARIES, artifact_key
 from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.none import NoCompression
+from brainexp.compression.rtn import RoundToNearest
 from brainexp.errors import ConfigError
 from brainexp.features import word_features
 from brainexp.model.transformer import Transformer
@@ -271,37 +272,48 @@ from pathlib import Path
 from brainexp.compressed import CompressedModel
 from brainexp.model.transformer import Transformer
 from brainexp.registry import COMPRESSIONS
+from brainexp.compression.rtn import RoundToNearest
 from tests.compressed.members import Pruning
 
-path, cache_dir = sys.argv[1], Path(sys.argv[2])
+path, cache_dir, name, memory = sys.argv[1], Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])
 COMPRESSIONS.register("test_pruning")(Pruning)
-compress = Pruning.compress
+method = Pruning() if name == "pruning" else RoundToNearest(4, 32)
+compress = type(method).compress
 
 def slow(self, given):
     network = compress(self, given)
     save = network.save_pretrained
-    def saved(folder):
-        save(folder)
+    def saved(folder, **options):
+        save(folder, **options)
         print("saved", flush=True)
         time.sleep(60)
     network.save_pretrained = saved
     return network
 
-Pruning.compress = slow
-CompressedModel(Transformer(path=path, dtype="bfloat16", device="cpu"), Pruning(), (), cache_dir).load()
+type(method).compress = slow
+CompressedModel(Transformer(path=path, dtype="bfloat16", device="cpu"), method, (), cache_dir, memory).load()
 """
 
 
-def test_a_kill_leaves_no_half_checkpoint_and_the_next_job_makes_a_whole_one(model, members, tmp_path):
-    words = [sys.executable, "-c", MAKING, model.path, str(tmp_path / "cache")]
+@pytest.mark.parametrize(
+    ("name", "method", "memory"),
+    [("pruning", Pruning(), 1e12), ("rtn", RoundToNearest(4, 32), 5e4)],
+    ids=["at once", "layer by layer"],
+)
+def test_a_kill_leaves_no_half_checkpoint_and_the_next_job_makes_a_whole_one(
+    model, members, tmp_path, name, method, memory
+):
+    words = [sys.executable, "-c", MAKING, model.path, str(tmp_path / "cache"), name, str(memory)]
     killed = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert killed.stdout.readline() == "saved\n"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert len(list((tmp_path / "cache").rglob(".unfinished-*"))) == 1
     assert not list((tmp_path / "cache").rglob("entry.json"))
+    assert len(list((tmp_path / "cache").rglob(".parts-*"))) == (name == "rtn")
 
-    assert CompressedModel(model, Pruning(), (), tmp_path / "cache").load().n_layers == 3
+    assert CompressedModel(model, method, (), tmp_path / "cache", memory).load().n_layers == 3
 
     assert not list((tmp_path / "cache").rglob(".unfinished-*"))
+    assert not list((tmp_path / "cache").rglob(".parts-*"))
     assert len(list((tmp_path / "cache").rglob("entry.json"))) == 1

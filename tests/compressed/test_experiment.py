@@ -6,15 +6,21 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from brainexp.compression.layer_drop import LayerDrop
+from brainexp.compression.low_rank import LowRank
+from brainexp.compression.magnitude import Magnitude
 from brainexp.compression.none import NoCompression
+from brainexp.compression.recipe import Recipe
+from brainexp.compression.rtn import RoundToNearest
 from brainexp.dataset.passage import Passage
 from brainexp.errors import ConfigError
-from brainexp.experiment import Experiment, features_of, require_possible, run
+from brainexp.experiment import Experiment, compressed_as, features_of, require_possible, run
 from brainexp.model.transformer import LoadedTransformer, Transformer
 from brainexp.preflight import COMPRESSED, Resources, estimated, require_fits
 from brainexp.probe.word_length import WordLength
 from brainexp.prompt.task import Task
 from brainexp.registry import CALIBRATIONS
+from brainexp.settings import Damage
 from tests.compressed.members import Dropping, Frozen, Pruning, Rounding
 
 
@@ -156,3 +162,61 @@ def test_the_estimate_counts_weights_while_compressing_checkpoint_and_calibratio
     assert dropped.disk["features in the cache"] < plain.disk["features in the cache"]
     # A checkpoint may be in the cache already: only the cache can tell, before it is made.
     require_fits(dataclasses.replace(plain, disk={COMPRESSED: 1e18}), Resources(memory_gb=1e6), tmp_path)
+
+
+def of_ranks(energy):
+    """Bits of both thin matrices of each linear layer of tiny_xs, from its singular values; whole where they save nothing."""
+    network = Transformer(path=XS, dtype="bfloat16", device="cpu").network_with_head()
+    total = 0
+    for name, layer in network.named_modules():
+        if name.endswith("_proj"):
+            (n_outputs, n_inputs), values = layer.weight.shape, layer.weight.detach().float().numpy()
+            kept = np.linalg.svd(values, compute_uv=False).astype(float) ** 2
+            rank = 1 + int(np.flatnonzero(np.cumsum(kept) >= energy * kept.sum())[0])
+            total += 16 * min(rank * (n_outputs + n_inputs), n_outputs * n_inputs)
+    return total
+
+
+XS = "package:brainexp/model/tiny/xs"
+#: Weights of linear layers in each block of tiny_xs, and the others, without the head.
+BLOCK, OTHERS = 4 * 32 * 32 + 3 * 32 * 96, 1024 * 32 + 5 * 32
+
+
+@pytest.mark.parametrize(
+    ("method", "linear_bits"),
+    [
+        (LayerDrop(by="last"), lambda: 16 * BLOCK),
+        (Recipe((LayerDrop(by="last"), Magnitude(), RoundToNearest(4, 32))), lambda: (4.5 / 2 + 1) * BLOCK),
+        (LowRank(rank=8, energy=None), lambda: 2 * 16 * (4 * 8 * (32 + 32) + 3 * 8 * (32 + 96))),
+        (LowRank(energy=0.7), lambda: of_ranks(0.7)),
+    ],
+    ids=["layer_drop", "recipe", "rank", "energy"],
+)
+def test_bits_per_weight_of_a_run_are_those_counted_by_hand(experiment, method, linear_bits):
+    model = dataclasses.replace(experiment.model, path=XS, dtype="bfloat16")
+    lean = dataclasses.replace(experiment, model=model, baselines=(), damage=Damage(measure=False))
+
+    metrics = run(compressed(lean, method)).metrics
+
+    bits = linear_bits()
+    assert metrics["compression/bits_per_linear_weight"] == pytest.approx(bits / (2 * BLOCK))
+    assert metrics["compression/bits_per_weight"] == pytest.approx((bits + 16 * OTHERS) / (2 * BLOCK + OTHERS))
+
+
+def test_what_a_compression_says_beforehand_is_logged_and_a_remark(experiment, caplog, monkeypatch):
+    monkeypatch.setattr(Pruning, "remarks", lambda *_: ("it is as it is",))
+    with caplog.at_level("INFO"):
+        result = run(compressed(experiment, Pruning()))
+
+    assert "it is as it is" in result.remarks
+    assert [one.message for one in caplog.records].index("it is as it is") < 3
+    assert result.compression == "test_pruning"
+
+
+def test_a_checkpoint_that_was_quantized_already_is_recorded_so(experiment, monkeypatch):
+    whole = Transformer.blueprint
+    monkeypatch.setattr(
+        Transformer, "blueprint", lambda self: dataclasses.replace(whole(self), quantized="gptq w4 g128")
+    )
+
+    assert compressed_as(compressed(experiment, NoCompression())) == "none (checkpoint is gptq w4 g128)"

@@ -100,7 +100,7 @@ def test_what_cannot_be_is_said_before_anything_loads(checkpoints, tmp_path, mon
     )
     assert "leaves no layer to change" in why(BnbNf4(skip_modules=("proj",)))
     assert "runs on cpu and cuda, but model.device=mps" in why(BnbInt8(), device="mps")
-    assert "a gpt2 has no linear layers that it could change" in BnbNf4().objection(gpt2)
+    assert BnbNf4().objection(gpt2) is None  # whose linear layers are Conv1D, which it rounds too
     assert "has no linear layers that it could change" in BnbNf4().objection(StaticVectors(path=str(table)))
     assert "does not reach the experts of a mixtral" in why(BnbNf4(), family="mixtral")
     assert "is for trained weights" in BnbNf4().objection(dataclasses.replace(TINY, weights="random"))

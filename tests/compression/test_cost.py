@@ -8,6 +8,8 @@ import torch
 
 from brainexp.compression.cost import bits, cost, disk_bytes, sparsity, stored, stored_bits, tensor_bytes
 from brainexp.compression.layer_drop import LayerDrop
+from brainexp.compression.low_rank import LowRank
+from brainexp.compression.magnitude import Magnitude
 from brainexp.compression.none import NoCompression
 from brainexp.compression.options import Compressing
 from brainexp.compression.recipe import Recipe
@@ -73,16 +75,41 @@ def test_only_the_layers_that_the_method_changes_count_as_changed():
     assert found["bits_per_linear_weight"] == pytest.approx(expected)
 
 
-def test_blocks_that_are_gone_take_nothing():
-    n_linear, n_all = by_hand("m")
-    recipe = Recipe((LayerDrop(n_blocks=1, by="last"), RoundToNearest(bits=4, group_size=32)))
+def test_what_is_gone_or_thin_is_counted_by_hand_for_every_weight_there_was():
+    """tiny_xs: of 32 inputs, 96 between, two blocks, 1,024 words and five norms of 32."""
+    attention, between = 4 * 32 * 32, 3 * 32 * 96
+    block, others = attention + between, 1024 * 32 + 5 * 32
+    n_linear, n_all = 2 * block, 2 * block + others
+    assert (n_linear, n_all) == by_hand("xs")
+    model = ladder("xs", dtype="bfloat16")
 
-    found = bits(ladder("m", dtype="bfloat16"), recipe)
+    def expected(linear_bits):
+        return {
+            "bits_per_weight": pytest.approx((linear_bits + 16 * others) / n_all),
+            "bits_per_linear_weight": pytest.approx(linear_bits / n_linear),
+        }
 
-    left = 0.75 * n_linear
-    others = n_all - n_linear
-    assert found["bits_per_linear_weight"] == pytest.approx(0.75 * 4.5)
-    assert found["bits_per_weight"] == pytest.approx((4.5 * left + 16 * others) / n_all)
+    drop, prune, rounding = LayerDrop(n_blocks=1, by="last"), Magnitude(sparsity=0.5), RoundToNearest(4, 32)
+    assert bits(model, drop) == expected(16 * block)
+    # four bits and a sixteenth of a scale's 16, half of them, and a mask
+    assert bits(model, Recipe((prune, rounding))) == expected((4.5 / 2 + 1) * 2 * block)
+    assert bits(model, Recipe((drop, prune, rounding))) == expected((4.5 / 2 + 1) * block)
+    # eight rows of 32 and of 32, for 32 × 32; of 32 and of 96, for 32 × 96
+    thin = 16 * (4 * 8 * (32 + 32) + 3 * 8 * (32 + 96))
+    assert bits(model, LowRank(rank=8, energy=None)) == expected(2 * thin)
+    assert bits(model, Recipe((drop, LowRank(rank=8, energy=None)))) == expected(thin)
+
+
+def test_ranks_that_only_the_weights_tell_are_counted_where_they_are_known():
+    model = ladder("xs", dtype="bfloat16")
+    assert all(np.isnan(value) for value in bits(model, LowRank(energy=0.9)).values())
+
+    found = bits(model, LowRank(energy=0.9), {"model.layers.1.mlp.up_proj": 5})
+
+    n_linear, n_all = by_hand("xs")
+    saved = 16 * (32 * 96 - 5 * (32 + 96))
+    assert found["bits_per_linear_weight"] == pytest.approx(16 - saved / n_linear)
+    assert found["bits_per_weight"] == pytest.approx(16 - saved / n_all)
 
 
 def test_gpt2_has_the_bits_of_its_dtype_too(checkpoints):

@@ -10,7 +10,7 @@ from brainexp.compressed import uncompressed
 from brainexp.compression.gptq import Gptq
 from brainexp.compression.oneshot import targets
 from brainexp.compression.rtn import RoundToNearest
-from brainexp.errors import ModelError
+from brainexp.errors import ConfigError, ModelError
 from tests.compression.quantized import TEXT, compressed, saved, tiny
 
 
@@ -84,6 +84,15 @@ def test_what_a_step_before_did_to_the_config_is_kept(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["num_hidden_layers"] == 1
     assert config["quantization_config"]["quant_method"] == "compressed-tensors"
+
+
+def test_longer_samples_than_the_model_reads_are_refused():
+    method = Gptq(bits=4, group_size=32, calibration=GrammarText(samples=1, tokens=600))
+
+    with pytest.raises(
+        ConfigError, match=r"600 tokens .*the model reads at most 512 at once. Give .*calibration.tokens=512"
+    ):
+        compressed(method, tiny("xs"))
 
 
 def test_second_moments_that_cannot_be_inverted_are_an_error_not_another_method():

@@ -44,7 +44,17 @@ def test_result_json_holds_every_metric_of_the_contract(folder, config):
     record = json.loads((folder / "result.json").read_text())
 
     assert record["name"] == "a-b-c"
-    assert record.keys() == {"name", "metrics", "curves", "layers", "subjects", "remarks", "config", "environment"}
+    assert record.keys() == {
+        "name",
+        "compression",
+        "metrics",
+        "curves",
+        "layers",
+        "subjects",
+        "remarks",
+        "config",
+        "environment",
+    }
     assert record["metrics"].keys() >= CONTRACT
     assert all(value is None or isinstance(value, float) for value in record["metrics"].values())
     assert record["config"] == config
