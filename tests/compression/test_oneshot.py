@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from brainexp.compressed import uncompressed
+from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.gptq import Gptq
 from brainexp.compression.oneshot import targets
 from brainexp.compression.rtn import RoundToNearest
