@@ -139,7 +139,7 @@ class LittlePrince:
                 change = partial(self.cleaning.of_run, tr_s=TR_S, nuisance={}, where=where)
             values = stored_voxels(path, mask, affine, HOW_TO_GET, change)
             require_shape(path, section, values.shape, self._n_trs, int(mask.sum()), HOW_TO_GET)
-            clock = Clock(start_s=-self.sound_s, tr_s=TR_S, n_trs=len(values))
+            clock = Clock(start_s=0.0 - self.sound_s, tr_s=TR_S, n_trs=len(values))
             runs.append(Responses(subject=subject, story=section, values=values, clock=clock))
         return tuple(runs)
 

@@ -12,10 +12,11 @@ from tests.dataset.replicas import REPLICAS, columns, declare
 OPTIONS = {
     "lebel2023": ["ceiling.method=repeats", "dataset.trim_start_s=20.045"],
     "deniz2019": ["ceiling.method=repeats"],
-    "narratives": ["ceiling.method=inter_subject", "dataset.stories=[21styear,black]"],
+    "narratives": ["ceiling.method=inter_subject", "dataset.stories=[21styear,black]", "split.by=block"],
     "little_prince": ["ceiling.method=inter_subject"],
-    "harry_potter": ["ceiling.method=inter_subject"],
+    "harry_potter": ["ceiling.method=cross_subject"],
 }
+N_STORIES = {"lebel2023": 4, "deniz2019": 11, "narratives": 2, "little_prince": 9, "harry_potter": 4}
 #: Files of maps of the mean subject, where subjects have places in common.
 SHARED = {"lebel2023", "deniz2019", "narratives", "little_prince"}
 
@@ -44,23 +45,24 @@ def test_what_was_planted_is_found_and_files_are_written(name, composed, tmp_pat
     responds, noise = columns(name)
     assert result.per_voxel["r"][responds].mean() > 0.4
     assert abs(result.per_voxel["r"][noise].mean()) < 0.12
-    assert result.per_voxel["ceiling"][responds].mean() > 0.5
+    # Of single recordings that share 60 % of their variance, or of a regression from one other person.
+    assert result.per_voxel["ceiling"][responds].mean() > (0.6 if "ceiling.method=repeats" in OPTIONS[name] else 0.3)
     record = json.loads((tmp_path / "run" / "result.json").read_text())
     assert len(record["subjects"]) == 2
-    assert len(result.tables["clocks"]) == len(result.run_lengths if hasattr(result, "run_lengths") else record["stories"])
+    assert len(result.tables["clocks"]) == N_STORIES[name]
     assert (tmp_path / "run" / "clocks.parquet").is_file()
     assert (tmp_path / "run" / "figures" / "clocks.png").is_file()
     maps = tmp_path / "run" / "maps"
     assert maps.is_dir() == (name in SHARED)  # nobody knows the places of the other's voxels
     if name in SHARED:
-        print(sorted(path.name for path in maps.rglob("*")))
+        assert [path for path in maps.iterdir() if path.name.startswith("mean_r")]
     assert "words and TRs" in capsys.readouterr().out
 
 
 def test_nothing_is_found_when_every_recording_is_that_of_the_next_story(name, composed, tmp_path):
     root = REPLICAS[name][0](tmp_path / "data", swapped=True)
 
-    stories = ["dataset.stories=[21styear,black]"] if name == "narratives" else []
+    stories = OPTIONS[name][1:] if name == "narratives" else []
     result = whole_run(composed, name, root, tmp_path / "run", "report.figures=false", *stories)
 
     assert abs(result.per_voxel["r"][np.logical_or(*columns(name))].mean()) < 0.12
