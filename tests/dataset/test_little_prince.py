@@ -100,6 +100,7 @@ def test_columns_are_the_voxels_of_the_mask(replica):
     np.testing.assert_array_equal(run.values[:], image.get_fdata()[mask].T.astype(np.float32))
     np.testing.assert_array_equal(run.values[10:20], image.get_fdata()[mask].T[10:20].astype(np.float32))
     assert run.clock.start_s == -8.0
+    assert dataset.space("EN057").same_places(dataset.space("EN058"))  # so that there is a map of the mean subject
     assert dataset.facts().n_voxels == {"EN057": N_VOXELS, "EN058": N_VOXELS}
 
 
