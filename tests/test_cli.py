@@ -24,10 +24,10 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
     told = brainexp(tmp_path, "--help").stdout
 
     for words in (
-        "dataset: alice, deniz2019, lebel2023, passage, synthetic",
+        "dataset: alice, deniz2019, harry_potter, lebel2023, little_prince, narratives, passage, synthetic",
         "compression: awq, bnb_fp4, ",
         "compression/calibration: grammar, ",
-        "holmes, knowledge, minimal_pairs, ",
+        "holmes, knowledge, lm_eval, minimal_pairs, perplexity, senteval, ud, word_length",
         "encoder: banded_ridge, ",
         "huth_bootstrap, litcoder, oota, oota_s1, ridge",
         "prompt: chat, plain, task",

@@ -7,12 +7,22 @@ A dataset is a frozen dataclass that serves `brainexp.interfaces.Dataset`. One t
 2. `textfile` and `binaryfile` read files or say what is wrong with them: ``require_folder``, ``text_of``, ``json_of``,
    ``list_of``, ``words_of_textgrid``, ``hdf5``, ``npy``, ``nifti``, ``gifti``.
 3. ``responses(subject)`` returns one `Responses` per story, in the order of ``stimuli()``, large ones with `stored_rows`,
-   which reads nothing yet; ``require_shape`` holds it against what is declared, and tells swapped stories.
+   `stored_voxels` or `stored_vertices`, which read nothing yet; ``require_shape`` holds it against what
+   is declared, and tells swapped stories.
 4. What is known of triggers, headers and sidecars goes into ``timings()`` (`interfaces.Timed`); single repeats into
    ``repeats(subject)`` (`interfaces.Repeated`); what the user should know into ``remarks()`` (`interfaces.Remarking`).
 5. ``subjects.present`` resolves ``subjects: all`` to those on disk. A replica in tests/dataset/replicas.py runs it whole.
 """
 
-from brainexp.dataset import alice, deniz2019, lebel2023, passage, synthetic
+from brainexp.dataset import alice, deniz2019, harry_potter, lebel2023, little_prince, narratives, passage, synthetic
 
-__all__ = ["alice", "deniz2019", "lebel2023", "passage", "synthetic"]
+__all__ = [
+    "alice",
+    "deniz2019",
+    "harry_potter",
+    "lebel2023",
+    "little_prince",
+    "narratives",
+    "passage",
+    "synthetic",
+]

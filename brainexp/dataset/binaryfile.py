@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Numbers that are read at a time where they cannot go straight to their place.
 NUMBERS_AT_ONCE = 2**24
+#: In which a GIfTI file says how large it is.
+HEAD_BYTES = 2**16
 
 
 @contextmanager
@@ -98,6 +101,7 @@ def stored_rows(
     after: int = 0,
     n_repeats: int | None = None,
     change: Callable[[FloatArray], FloatArray] | None = None,
+    only_first: bool = False,
 ) -> OnDisk:
     """Rows of an array in an HDF5 file, which stay there until they are asked for.
 
@@ -116,6 +120,8 @@ def stored_rows(
     change : callable, optional
         What is done to all rows of a recording together, such as cleaning: takes and returns an array of shape
         (n_rows, n_voxels). One recording is then in memory beside what is read.
+    only_first : bool
+        Take the first repeat instead of the mean.
 
     Returns
     -------
@@ -138,9 +144,11 @@ def stored_rows(
         wanted = slice(held.start - before, held.stop - before)
         with hdf5(path, how_to_get) as file:
             if change is not None:
-                own[:] = _changed(file[key], change, n_repeats)[wanted]
+                own[:] = _changed(file[key], change, 1 if only_first and n_repeats else n_repeats)[wanted]
             elif n_repeats is None:
                 file[key].read_direct(own, np.s_[wanted])
+            elif only_first:
+                file[key].read_direct(own, np.s_[0, wanted])
             else:
                 _mean_of_repeats(file[key], wanted, own)
 
@@ -275,10 +283,165 @@ def nifti(path: Path, how_to_get: str) -> tuple[FloatArray, FloatArray, float | 
             f"{path} of {path.stat().st_size} bytes is truncated or no NIfTI ({str(error).splitlines()[0]}). Remove it and "
             f"fetch it again. {how_to_get}"
         ) from None
-    zooms = image.header.get_zooms()
+    return values, np.asarray(image.affine), None if values.ndim < 4 else _header_tr_s(image)
+
+
+def nifti_tr_s(path: Path, how_to_get: str) -> float:
+    """Seconds per TR as the header of a NIfTI image states them; the values stay unread. Errors as of `nifti`."""
+    nifti_shape(path, how_to_get)
+    return _header_tr_s(_nifti_image(path, how_to_get))
+
+
+def nifti_shape(path: Path, how_to_get: str) -> tuple[int, int, int, int]:
+    """Shape (x, y, z, n_trs) of a recording as its header has it; raise DataError as `nifti`, and if it has no TRs."""
+    shape = tuple(int(size) for size in _nifti_image(path, how_to_get).shape)
+    if len(shape) != 4:
+        raise DataError(f"{path} has shape {shape}, but a volume per TR is needed. {how_to_get}")
+    return shape
+
+
+def _header_tr_s(image: Any) -> float:
     milliseconds = image.header.get_xyzt_units()[1] == "msec"
-    tr_s = None if values.ndim < 4 else float(zooms[3]) / (1000 if milliseconds else 1)
-    return values, np.asarray(image.affine), tr_s
+    return float(image.header.get_zooms()[3]) / (1000 if milliseconds else 1)
+
+
+def _nifti_image(path: Path, how_to_get: str) -> Any:
+    import nibabel
+
+    require_file(path, how_to_get)
+    try:
+        return nibabel.load(path)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{path} of {path.stat().st_size} bytes is truncated or no NIfTI ({str(error).splitlines()[0]}). Remove it and "
+            f"fetch it again. {how_to_get}"
+        ) from None
+
+
+def stored_voxels(
+    path: Path,
+    mask: np.ndarray[Any, np.dtype[np.bool_]],
+    affine: FloatArray,
+    how_to_get: str,
+    change: Callable[[FloatArray], FloatArray] | None = None,
+) -> OnDisk:
+    """Voxels of a mask in a NIfTI recording, which stay there until they are asked for.
+
+    Parameters
+    ----------
+    path : Path
+        ``.nii`` or ``.nii.gz``, a volume per TR.
+    mask : array of bool of shape (x, y, z)
+        Which voxels, in C order.
+    affine : array of shape (4, 4)
+        Of the mask. A recording on another grid is brought to it by linear interpolation.
+    how_to_get : str
+        Last sentence of the errors.
+    change : callable, optional
+        What is done to all rows together; takes and returns an array of shape (n_trs, n_voxels).
+
+    Returns
+    -------
+    OnDisk
+        Shape (n_trs, voxels of the mask). One recording is in memory beside what is read.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a pointer, no NIfTI or has no TRs; when rows are read, if it is truncated.
+    """
+    n_trs = nifti_shape(path, how_to_get)[3]
+
+    def read(rows: slice, into: FloatArray) -> None:
+        values, own_affine, _ = nifti(path, how_to_get)
+        if values.shape[:3] != mask.shape or not np.allclose(own_affine, affine):
+            values = _on_grid(values, own_affine, mask.shape, affine)
+        found = np.ascontiguousarray(values[mask].T)
+        into[:] = (found if change is None else change(found))[rows]
+
+    return OnDisk((n_trs, int(mask.sum())), read)
+
+
+def _on_grid(values: FloatArray, own: FloatArray, shape: tuple[int, ...], affine: FloatArray) -> FloatArray:
+    import nibabel
+    from nilearn.image import resample_img
+
+    image = nibabel.Nifti1Image(values, own)  # type: ignore[no-untyped-call]
+    moved = resample_img(
+        image, target_affine=affine, target_shape=shape, interpolation="linear", force_resample=True, copy_header=True
+    )
+    return np.asarray(moved.dataobj, np.float32)
+
+
+def stored_vertices(
+    paths: tuple[Path, Path], how_to_get: str, change: Callable[[FloatArray], FloatArray] | None = None
+) -> OnDisk:
+    """Responses of both hemispheres in GIfTI files, which stay there until they are asked for.
+
+    Parameters
+    ----------
+    paths : (Path, Path)
+        ``.func.gii`` of the left and the right hemisphere, an array per TR.
+    how_to_get : str
+        Last sentence of the errors.
+    change : callable, optional
+        What is done to all rows of a hemisphere together; takes and returns an array of shape (n_trs, n_vertices).
+
+    Returns
+    -------
+    OnDisk
+        Shape (n_trs, vertices of the left hemisphere + vertices of the right one). One hemisphere is in memory beside what
+        is read.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, a pointer or no GIfTI, or the hemispheres have not as many TRs; when rows are read, if it is
+        truncated.
+    """
+    sizes = [gifti_shape(path, how_to_get) for path in paths]
+    (n_left, left), (n_right, right) = sizes
+    if n_left != n_right:
+        raise DataError(
+            f"{paths[0]} has {n_left} TRs, but {paths[1].name} has {n_right}: hemispheres are of different recordings. "
+            f"{how_to_get}"
+        )
+
+    def read(rows: slice, into: FloatArray) -> None:
+        for path, size, columns in zip(paths, sizes, (slice(0, left), slice(left, left + right)), strict=True):
+            arrays = _gifti_arrays(path, how_to_get)
+            if (len(arrays), len(arrays[0])) != size:
+                raise DataError(
+                    f"{path} holds {len(arrays)} arrays of {len(arrays[0])} vertices, but its header says {size[0]} of "
+                    f"{size[1]}: it is truncated or damaged. Remove it and fetch it again. {how_to_get}"
+                )
+            if change is not None:
+                into[:, columns] = change(np.stack(arrays).astype(np.float32, copy=False))[rows]
+                continue
+            for at, array in enumerate(arrays[rows]):
+                into[at, columns] = array
+
+    return OnDisk((n_left, left + right), read)
+
+
+def gifti_shape(path: Path, how_to_get: str) -> tuple[int, int]:
+    """Return arrays and vertices of a GIfTI file, as its header has them, without reading it.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a pointer or no GIfTI.
+    """
+    require_file(path, how_to_get)
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    n_arrays = re.search(rb'NumberOfDataArrays="(\d+)"', head)
+    n_vertices = re.search(rb'<DataArray[^>]*Dim0="(\d+)"', head)
+    if n_arrays is None or n_vertices is None:
+        raise DataError(
+            f"{path} is no GIfTI file of responses: it begins with {head[:8]!r}. Remove it and fetch it again. {how_to_get}"
+        )
+    return int(n_arrays[1]), int(n_vertices[1])
 
 
 def gifti(path: Path, how_to_get: str) -> FloatArray:
@@ -300,6 +463,10 @@ def gifti(path: Path, how_to_get: str) -> FloatArray:
     DataError
         If the file is missing, a pointer, no GIfTI or truncated, or its arrays are not of one length.
     """
+    return np.stack(_gifti_arrays(path, how_to_get)).astype(np.float32, copy=False)
+
+
+def _gifti_arrays(path: Path, how_to_get: str) -> list[FloatArray]:
     import zlib
     from xml.parsers.expat import ExpatError
 
@@ -326,4 +493,4 @@ def gifti(path: Path, how_to_get: str) -> FloatArray:
         raise DataError(
             f"{path} has {len(image.darrays)} arrays of {sorted(lengths)} vertices, but one length is needed. {how_to_get}"
         )
-    return np.stack([one.data for one in image.darrays]).astype(np.float32, copy=False)
+    return [one.data for one in image.darrays]

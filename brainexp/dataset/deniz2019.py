@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,9 @@ import numpy as np
 
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus, Timing
 from brainexp.dataset.binaryfile import hdf5, hdf5_array, published_ceilings, require_shape, stored_rows
+from brainexp.dataset.cleaning import Cleaning
+from brainexp.dataset.mappers import mapped_space
+from brainexp.dataset.rois import Rois
 from brainexp.dataset.subjects import present
 from brainexp.dataset.textfile import WORDS, require_folder, words_of_textgrid
 from brainexp.dataset.triggers import trigger_timing
@@ -68,6 +72,10 @@ class Deniz2019:
         Folder with ``listening/`` and ``reading/`` of ``subject_01_kernel_ridge.npy`` and so on: published ceilings.
     trim_start_s, trim_stop_s : float
         Seconds cut from the edges of every run.
+    rois : Rois
+        Which ROIs are summarised; the dataset's own are those of its mappers.
+    cleaning : Cleaning
+        What is done to each run's responses.
     """
 
     root: str | None = None
@@ -78,6 +86,8 @@ class Deniz2019:
     ceilings: str | None = None
     trim_start_s: float = 20.045
     trim_stop_s: float = 20.045
+    rois: Rois = field(default_factory=Rois)
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
     def facts(self) -> Facts:
         """Return what a correct copy holds."""
@@ -109,6 +119,9 @@ class Deniz2019:
     def remarks(self) -> tuple[str, ...]:
         """Say who was left out, and which ceilings cannot be."""
         told = []
+        unplaced = [one for one in self.chosen_subjects() if not _exists(self._mappers(one))]
+        if unplaced:
+            told.append(f"deniz2019: no map of {', '.join(unplaced)}: mappers/ of the release is not there.")
         absent = [name for name in SUBJECTS if name not in self._on_disk]
         if self.subjects == "all" and absent:
             told.append(f"deniz2019: {', '.join(absent)} not on disk, and not analysed.")
@@ -137,7 +150,14 @@ class Deniz2019:
         for number, story in enumerate(TRIGGERS, 1):
             test = story == TEST_STORY
             path = self._path(subject, "val" if test else "trn")
-            values = stored_rows(path, f"story_{number:02}", HOW_TO_GET, n_repeats=N_REPEATS if test else None)
+            values = stored_rows(
+                path,
+                f"story_{number:02}",
+                HOW_TO_GET,
+                n_repeats=N_REPEATS if test else None,
+                change=self._change(subject, story) if self.cleaning.crosses_rows else None,
+                only_first=self.cleaning.repeats == "first",
+            )
             require_shape(path, story, values.shape, facts.n_trs, facts.n_voxels[subject], HOW_TO_GET)
             clock = Clock(start_s=-SILENCE_S, tr_s=TR_S, n_trs=len(values))
             runs.append(Responses(subject=subject, story=story, values=values, clock=clock))
@@ -149,6 +169,8 @@ class Deniz2019:
             held = hdf5_array(file, f"story_{len(TRIGGERS):02}", 3, HOW_TO_GET)
             takes = np.empty(held.shape, np.float32)
             held.read_direct(takes)
+        for take in takes:
+            take[:] = self._change(subject, TEST_STORY)(take)
         return {TEST_STORY: takes}
 
     def ceiling(self, subject: str) -> FloatArray:
@@ -158,9 +180,12 @@ class Deniz2019:
         return self._published(subject)[0]
 
     def space(self, subject: str) -> Space:
-        """Return the columns without places, which the release keeps in mappers/."""
+        """Return the columns on fsaverage and the subject's own flatmap, as mappers/ has them; unplaced without."""
+        n_voxels, path = self.facts().n_voxels[subject], self._mappers(subject)
+        if path is not None and _exists(path):
+            return self.rois.of(mapped_space(path, n_voxels, HOW_TO_GET), subject)
         note = f"Places of voxels are in mappers/subject{subject}_mappers.hdf of the release."
-        return Space(kind="unplaced", n_voxels=self.facts().n_voxels[subject], rois={}, note=note)
+        return self.rois.of(Space(kind="unplaced", n_voxels=n_voxels, rois={}, note=note), subject)
 
     def timings(self) -> dict[str, Timing]:
         """Return the triggers, by story, where there are reports."""
@@ -190,6 +215,13 @@ class Deniz2019:
     def _path(self, subject: str, part: str) -> Path:
         return self._folder / f"subject{subject}_{self.modality}_fmri_data_{part}.hdf"
 
+    def _mappers(self, subject: str) -> Path | None:
+        return None if self.root is None else self._folder.parent / "mappers" / f"subject{subject}_mappers.hdf"
+
+    def _change(self, subject: str, story: str) -> Callable[[FloatArray], FloatArray]:
+        where = f"subject {subject!r}, story {story!r}"
+        return partial(self.cleaning.of_run, tr_s=TR_S, nuisance={}, where=where)
+
     def _width(self, subject: str) -> int:
         """Columns of a subject of whom nothing is declared."""
         with hdf5(self._path(subject, "trn"), HOW_TO_GET) as file:
@@ -201,6 +233,6 @@ class Deniz2019:
         return published_ceilings(path, self.facts().n_voxels[subject], HOW_TO_GET_CEILINGS)
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: Path | None) -> bool:
     """Also of a link to content that is not fetched, which is told when it is read."""
-    return path.exists() or path.is_symlink()
+    return path is not None and (path.exists() or path.is_symlink())

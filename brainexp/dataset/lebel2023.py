@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from brainexp.containers import Clock, Facts, FloatArray, Responses, Space, Stimulus, Timing
-from brainexp.dataset.binaryfile import hdf5, hdf5_array, nifti, published_ceilings, require_shape, stored_rows
+from brainexp.dataset.binaryfile import hdf5, hdf5_array, published_ceilings, require_shape, stored_rows
+from brainexp.dataset.cleaning import Cleaning
+from brainexp.dataset.pycortex import fsaverage_space, pycortex_space
+from brainexp.dataset.rois import Rois
 from brainexp.dataset.subjects import named, present
 from brainexp.dataset.textfile import WORDS, json_of, require_folder, words_of_textgrid
 from brainexp.dataset.triggers import trigger_timing
@@ -99,6 +104,13 @@ class Lebel2023:
         Folder of ``UTS01.npy`` and so on, one published ceiling per voxel.
     trim_start_s, trim_stop_s : float
         Seconds cut from the edges of every run; the release has no responses in the first 20 s and the last 10 s.
+    places : {"auto", "volume", "fsaverage5"}
+        Where voxels are shown: in the subject's own volume, or brought to fsaverage5, where ROIs have names and subjects are
+        averaged. "auto" takes fsaverage5 where the release's surfaces are on disk.
+    rois : Rois
+        Which ROIs are summarised.
+    cleaning : Cleaning
+        What is done to each run's responses, over the rows that the release has.
     """
 
     root: str | None = None
@@ -109,6 +121,9 @@ class Lebel2023:
     ceilings: str | None = None
     trim_start_s: float = 20.0
     trim_stop_s: float = 10.0
+    places: Literal["auto", "volume", "fsaverage5"] = "auto"
+    rois: Rois = field(default_factory=Rois)
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
     def __post_init__(self) -> None:
         if not 1.9 < self.tr_s < 2.1:
@@ -183,7 +198,17 @@ class Lebel2023:
         runs = []
         for story in self._stories:
             path = self._path(subject, story)
-            values = stored_rows(path, "data", HOW_TO_GET, before=CUT_START_TRS, after=CUT_STOP_TRS)
+            key, n_repeats = self._recording(path, story)
+            values = stored_rows(
+                path,
+                key,
+                HOW_TO_GET,
+                before=CUT_START_TRS,
+                after=CUT_STOP_TRS,
+                n_repeats=n_repeats,
+                change=self._change(subject, story) if self.cleaning.crosses_rows else None,
+                only_first=self.cleaning.repeats == "first",
+            )
             found = (values.shape[0] - CUT_START_TRS - CUT_STOP_TRS, values.shape[1])
             require_shape(path, story, found, rows, N_VOXELS[subject], HOW_TO_GET)
             clock = Clock(start_s=-SILENCE_S, tr_s=self.tr_s, n_trs=values.shape[0])
@@ -205,6 +230,8 @@ class Lebel2023:
             takes = np.full((len(held), CUT_START_TRS + rows + CUT_STOP_TRS, held.shape[2]), np.nan, np.float32)
             for at, take in enumerate(takes):
                 held.read_direct(take, np.s_[at], np.s_[CUT_START_TRS : CUT_START_TRS + rows])
+                own = take[CUT_START_TRS : CUT_START_TRS + rows]
+                own[:] = self._change(subject, TEST_STORY)(own)
         return {TEST_STORY: takes}
 
     def ceiling(self, subject: str) -> FloatArray:
@@ -214,19 +241,17 @@ class Lebel2023:
         return self._published(subject)[0]
 
     def space(self, subject: str) -> Space:
-        """Return the subject's own volume where the pycortex database is there; else nobody knows the voxels' places."""
-        n_voxels = N_VOXELS[subject]
-        found = sorted(self._folder.glob(f"pycortex-db/{subject}/transforms/*/mask_thick.nii.gz"))
-        if not found:
-            note = f"Places of voxels are in derivative/pycortex-db/{subject}/transforms of ds003020."
-            return Space(kind="unplaced", n_voxels=n_voxels, rois={}, note=note)
-        values, affine, _ = nifti(found[0], HOW_TO_GET)
-        # pycortex turns a volume's axes around, and columns are in C order after that.
-        mask = values.T != 0
-        if mask.sum() != n_voxels:
-            raise DataError(f"{found[0]} has {mask.sum()} voxels, but {n_voxels} are declared. {HOW_TO_GET}")
-        note = "The subject's own space, not MNI."
-        return Space(kind="volume", n_voxels=n_voxels, rois={}, mask=mask, affine=affine[:, [2, 1, 0, 3]], note=note)
+        """Return the voxels on fsaverage5 or in the subject's own volume; unplaced without the release's files."""
+        n_voxels, store = N_VOXELS[subject], self._folder / "pycortex-db"
+        surfaces = self._folder / "freesurfer_subjdir"
+        placed = (store / subject / "transforms").is_dir()
+        if self.places == "fsaverage5" or (self.places == "auto" and placed and (surfaces / subject / "surf").is_dir()):
+            return self.rois.of(fsaverage_space(store, surfaces, subject, n_voxels, HOW_TO_GET), subject)
+        if self.places == "volume" or placed:
+            space = pycortex_space(store, subject, n_voxels, HOW_TO_GET)
+            return self.rois.of(replace(space, note="The subject's own space, not MNI."), subject)
+        note = f"Places of voxels are in derivative/pycortex-db/{subject}/transforms of ds003020."
+        return self.rois.of(Space(kind="unplaced", n_voxels=n_voxels, rois={}, note=note), subject)
 
     def timings(self) -> dict[str, Timing]:
         """Return what reports and the release's sidecars say of the clock, by story."""
@@ -285,6 +310,17 @@ class Lebel2023:
 
     def _path(self, subject: str, story: str) -> Path:
         return self._folder / "preprocessed_data" / subject / f"{story}.hf5"
+
+    def _recording(self, path: Path, story: str) -> tuple[str, int | None]:
+        """Which array, and how many repeats it has: single ones are read where each is cleaned, or one is taken."""
+        if story != TEST_STORY or not (self.cleaning.crosses_rows or self.cleaning.repeats == "first"):
+            return "data", None
+        with hdf5(path, HOW_TO_GET) as file:
+            return "individual_repeats", hdf5_array(file, "individual_repeats", 3, HOW_TO_GET).shape[0]
+
+    def _change(self, subject: str, story: str) -> Callable[[FloatArray], FloatArray]:
+        where = f"subject {subject!r}, story {story!r}"
+        return partial(self.cleaning.of_run, tr_s=self.tr_s, nuisance={}, where=where)
 
     def _published(self, subject: str) -> tuple[FloatArray, int]:
         assert self.ceilings is not None

@@ -80,6 +80,11 @@ class Rois:
         """
         if self.set is None:
             return space
+        if space.kind == "unplaced":
+            raise ConfigError(
+                f"rois: nobody knows where the columns of {subject or 'the data'} lie, so {self.set!r} cannot be found. "
+                f"{space.note} Leave out rois.set, or fetch that."
+            )
         chosen = ROI_SETS[self.set]
         places = self._hemisphere(space, self._areas(chosen, space, subject))
         groups = {area: (area,) for area in places} if chosen.groups is None else chosen.groups

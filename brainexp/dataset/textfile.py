@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,9 @@ def numeric_table(path: Path, shape: tuple[int, int], how_to_get: str) -> FloatA
     return table
 
 
-def words_of_textgrid(path: Path, story: str, tier: str, how_to_get: str) -> Stimulus:
+def words_of_textgrid(
+    path: Path, story: str, tier: str | None, how_to_get: str, spelling: Callable[[str], str] = str.strip
+) -> Stimulus:
     """Read the words of a Praat TextGrid.
 
     Parameters
@@ -183,10 +186,12 @@ def words_of_textgrid(path: Path, story: str, tier: str, how_to_get: str) -> Sti
         The TextGrid.
     story : str
         Name of the story.
-    tier : str
-        Name of the tier that holds words.
+    tier : str or None
+        Name of the tier that holds words; None for the only one.
     how_to_get : str
         Last sentence of the errors.
+    spelling : callable
+        Makes a word of what is written in an interval; nothing of what is none.
 
     Returns
     -------
@@ -212,16 +217,19 @@ def words_of_textgrid(path: Path, story: str, tier: str, how_to_get: str) -> Sti
         except (ValueError, IndexError, AttributeError, TypeError, EOFError, textgrid.textgrid.TextGridError) as error:
             raise DataError(f"{path} is damaged: {error}. {how_to_get}") from None
     tiers = {held.name: held for held in grid.tiers}
+    if tier is None and len(tiers) != 1:
+        raise DataError(f"{path} needs a single tier of words, but it has: {', '.join(tiers)}. {how_to_get}")
+    tier = next(iter(tiers)) if tier is None else tier
     if tier not in tiers:
         raise DataError(f"{path} has no tier {tier!r}; it has: {', '.join(tiers)}. {how_to_get}")
     spoken = [
-        interval for interval in tiers[tier] if interval.mark.lower().strip().strip("{}").strip() not in NON_SPEECH
+        interval for interval in tiers[tier] if spelling(interval.mark).lower().strip("{}").strip() not in NON_SPEECH
     ]
     if not spoken:
         raise DataError(f"{path}: tier {tier!r} has {len(tiers[tier])} intervals, but no word. {how_to_get}")
     return Stimulus(
         story=story,
-        units=tuple(interval.mark.strip() for interval in spoken),
+        units=tuple(spelling(interval.mark) for interval in spoken),
         onset_s=np.array([float(interval.minTime) for interval in spoken]),
         offset_s=np.array([float(interval.maxTime) for interval in spoken]),
     )

@@ -132,7 +132,12 @@ SOURCES: dict[str, Source] = {
             ),
             "transcripts": Part(_NARRATIVES, ("stimuli/gentle/{story}/*",)),
             "events": Part(
-                _NARRATIVES, ("sub-{subject}/func/sub-{subject}_task-{story}_*events.tsv", "participants.tsv")
+                _NARRATIVES,
+                (
+                    "sub-{subject}/func/sub-{subject}_task-{story}_*events.tsv",
+                    "sub-{subject}/func/sub-{subject}_task-{story}_*bold.json",
+                    "participants.tsv",
+                ),
             ),
         },
         usual=("responses", "transcripts", "events"),
@@ -140,7 +145,10 @@ SOURCES: dict[str, Source] = {
         licence="CC0",
         doi="10.1038/s41597-021-01033-3",
         takes="about 0.5 GB for each subject and story",
-        note="Choose stories, such as stories=[21styear]: each was heard by other subjects.",
+        note=(
+            "Choose stories, such as stories=[21styear]: each was heard by other subjects. Of the Milky Way name the task "
+            "and the version: stories=[milkyway,milkywayvodka]."
+        ),
     ),
     "little_prince": Source(
         parts={

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from brainexp.align.downsample import total
-from brainexp.containers import Clock
-from brainexp.dataset import deniz2019, lebel2023
+from brainexp.containers import FSAVERAGE, Clock
+from brainexp.dataset import deniz2019, harry_potter, lebel2023, little_prince, narratives
 from brainexp.dataset.cortex import haemodynamic_response
 
 #: A story's words are drawn from these; the tiny models know some of them.
@@ -29,6 +29,23 @@ LEBEL_TRS = {"alternateithicatom": 112, "avatar": 105, "legacy": 118, "life": 10
 LEBEL_SUBJECTS = ("UTS01", "UTS04")
 DENIZ_TRIGGERS = {name: 96 + 3 * at for at, name in enumerate(deniz2019.TRIGGERS)}
 DENIZ_SUBJECTS = ("01", "02")
+#: Narratives on a mesh of 2 × 642 vertices; every 64th vertex was measured, so that there are 21.
+NARRATIVES_MESH = "fsaverage3"
+NARRATIVES_STORIES = {
+    "21styear": narratives.Told(14, 120, 143),
+    "black": narratives.Told(14, 124),
+    "milkywayvodka": narratives.Told(14, 110, task="milkyway", condition="vodka"),
+}
+NARRATIVES_SUBJECTS = ("244", "254")
+NARRATIVES_VOXELS = 2 * FSAVERAGE[NARRATIVES_MESH]
+MEASURED = np.arange(0, NARRATIVES_VOXELS, 64)
+PRINCE_TRS = (90, 84, 92, 86, 88, 94, 96, 83, 98)
+PRINCE_SUBJECTS = ("EN057", "EN058")
+POTTER_TRS = (130, 142, 119, 150)
+POTTER_SUBJECTS = ("F", "H")
+
+
+N_POTTER_WORDS = sum(len(np.arange(20.0, 2.0 * n_trs - 20.0, 0.5)) for n_trs in POTTER_TRS)
 
 
 def told(story: str, seconds: float):
@@ -41,34 +58,41 @@ def told(story: str, seconds: float):
     return units, onset, np.minimum(onset + 0.05 + 0.02 * np.char.str_len(units), np.append(onset[1:], onset[-1] + 0.3))
 
 
-def textgrid(story: str, seconds: float) -> str:
+def textgrid(story: str, seconds: float, tiers: tuple = ("phone", "word"), silence: str = "sp") -> str:
     """A Praat TextGrid with a tier of phones and one of words, silence between them."""
     units, onset, offset = told(story, seconds)
-    edges = [(0.0, onset[0], "sp")]
+    edges = [(0.0, onset[0], silence)]
     for at, unit in enumerate(units):
         edges.append((onset[at], offset[at], str(unit)))
         following = onset[at + 1] if at + 1 < len(units) else seconds
         if following - offset[at] > 1e-9:
-            edges.append((offset[at], following, "{BR}" if at % 7 == 0 else "sp"))
-    tiers = "".join(
+            edges.append((offset[at], following, "{BR}" if at % 7 == 0 else silence))
+    written = "".join(
         f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0\n'
         f"        xmax = {seconds}\n        intervals: size = {len(edges)}\n"
         + "".join(
             f"        intervals [{at}]:\n            xmin = {start:.6f}\n            xmax = {stop:.6f}\n"
-            f'            text = "{mark if name == "word" else "AH0"}"\n'
+            f'            text = "{mark if name != "phone" else "AH0"}"\n'
             for at, (start, stop, mark) in enumerate(edges, 1)
         )
-        for number, name in enumerate(("phone", "word"), 1)
+        for number, name in enumerate(tiers, 1)
     )
     return (
-        f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {seconds}\ntiers? <exists>\nsize = 2\n'
-        f"item []:\n{tiers}"
+        f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {seconds}\ntiers? <exists>\nsize = {len(tiers)}\n'
+        f"item []:\n{written}"
     )
 
 
-def responses(story: str, seconds: float, clock: Clock, rng: np.random.Generator, n_takes: int = 1) -> np.ndarray:
-    """Recordings of one story, array of shape (n_takes, n_trs, n_voxels)."""
-    units, onset, offset = told(story, seconds)
+def responses(
+    story: str,
+    seconds: float,
+    clock: Clock,
+    rng: np.random.Generator,
+    n_takes: int = 1,
+    words: tuple | None = None,
+) -> np.ndarray:
+    """Recordings of one story, or of words with their times, array of shape (n_takes, n_trs, n_voxels)."""
+    units, onset, offset = told(story, seconds) if words is None else words
     letters = np.char.str_len(units).astype(float)
     course = total((onset + offset) / 2, clock) @ np.column_stack([np.ones(len(units)), letters])
     course = (course - course.mean(0)) / course.std(0)
@@ -117,6 +141,7 @@ def lebel2023_replica(root: Path, derivative: str = "derivative", swapped: bool 
                 if test:
                     file["individual_repeats"] = takes
         _mask(folder / "pycortex-db" / subject / "transforms" / f"{subject}_auto")
+        _surfaces(folder, subject)
     return root
 
 
@@ -131,11 +156,149 @@ def _mask(folder: Path) -> None:
     image.to_filename(folder / "mask_thick.nii.gz")
 
 
+def _surfaces(folder: Path, subject: str) -> None:
+    """Surfaces with 200 vertices a side, each in a voxel of the mask, and on the sphere where fsaverage5 has a vertex."""
+    import nibabel
+    from nibabel.freesurfer import write_geometry
+    from nibabel.gifti import GiftiDataArray, GiftiImage
+    from nilearn.datasets import load_fsaverage
+
+    store = folder / "pycortex-db" / subject
+    (transform,) = (store / "transforms").iterdir()
+    (transform / "matrices.xfm").write_text(json.dumps({"coord": np.eye(4).tolist()}))
+    (store / "surfaces").mkdir()
+    surfaces = folder / "freesurfer_subjdir" / subject / "surf"
+    surfaces.mkdir(parents=True)
+    places = np.argwhere(nibabel.load(transform / "mask_thick.nii.gz").get_fdata())  # x, y, z
+    faces = np.array([[0, 1, 2]], np.int32)
+    sphere = load_fsaverage("fsaverage5")["sphere"].parts
+    for side, part in (("lh", "left"), ("rh", "right")):
+        at = places[np.arange(200) % len(places)].astype(np.float32)
+        for kind in ("wm", "pia"):
+            arrays = [
+                GiftiDataArray(at, intent="NIFTI_INTENT_POINTSET", datatype="NIFTI_TYPE_FLOAT32"),
+                GiftiDataArray(faces, intent="NIFTI_INTENT_TRIANGLE", datatype="NIFTI_TYPE_INT32"),
+            ]
+            GiftiImage(darrays=arrays).to_filename(store / "surfaces" / f"{kind}_{side}.gii")
+        write_geometry(surfaces / f"{side}.sphere.reg", sphere[part].coordinates[:200], faces)
+
+
+def narratives_replica(root: Path, swapped: bool = False) -> Path:
+    """Write Narratives in small: words of 21st Year on the scan's clock, of the others on the sound's."""
+    (root / "stimuli").mkdir(parents=True)
+    names = [name for name in NARRATIVES_STORIES if name != "milkywayvodka"]
+    seconds = {name: 1.5 * one.sound_trs for name, one in NARRATIVES_STORIES.items()}
+    for name, one in NARRATIVES_STORIES.items():
+        units, onset, offset = told(name, seconds[name])
+        shift_s = 1.5 * one.onset_trs if name == "21styear" else 0.0
+        rows = [
+            f"{unit},{unit if at % 9 else '<unk>'},{on + shift_s:.4f},{off + shift_s:.4f}"
+            if at % 20 != 5
+            else f"{unit},,,"
+            for at, (unit, on, off) in enumerate(zip(units, onset, offset, strict=True))
+        ]
+        (root / "stimuli" / "gentle" / name).mkdir(parents=True)
+        (root / "stimuli" / "gentle" / name / "align.csv").write_text("\n".join(rows) + "\n")
+    told_rows = ["participant_id\tage\tsex\ttask\tcondition\tcomprehension"]
+    for number, subject in enumerate(NARRATIVES_SUBJECTS):
+        conditions = f"n/a,n/a,{('vodka', 'original')[number]}"
+        told_rows.append(f"sub-{subject}\t20,20,20\tF,F,F\t21styear,black,milkyway\t{conditions}\tn/a,n/a,n/a")
+        for at, name in enumerate(names):
+            n_trs = 143 if name == "21styear" else 148
+            source = names[(at + swapped) % len(names)]
+            rng = np.random.default_rng([number, at])
+            measured = responses(source, seconds[source], Clock(-21.0, 1.5, n_trs), rng)[0]
+            _hemispheres(root, subject, f"task-{name}", measured)
+            raw = root / f"sub-{subject}" / "func"
+            raw.mkdir(parents=True, exist_ok=True)
+            (raw / f"sub-{subject}_task-{name}_bold.json").write_text('{"RepetitionTime": 1.5}')
+        _hemispheres(root, subject, "task-milkyway", responses("milkywayvodka", 165.0, Clock(-21.0, 1.5, 130), rng)[0])
+    (root / "participants.tsv").write_text("\n".join(told_rows) + "\n")
+    return root
+
+
+def _hemispheres(root: Path, subject: str, task: str, measured: np.ndarray) -> None:
+    from nibabel.gifti import GiftiDataArray, GiftiImage
+
+    folder = root / "derivatives" / "afni-nosmooth" / f"sub-{subject}" / "func"
+    folder.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((len(measured), NARRATIVES_VOXELS), np.float32)
+    values[:, MEASURED[:N_VOXELS]] = measured
+    for side, part in zip("LR", np.hsplit(values, 2), strict=True):
+        arrays = [GiftiDataArray(row, intent="NIFTI_INTENT_TIME_SERIES", datatype="NIFTI_TYPE_FLOAT32") for row in part]
+        name = f"sub-{subject}_{task}_space-{NARRATIVES_MESH}_hemi-{side}_desc-clean.func.gii"
+        GiftiImage(darrays=arrays).to_filename(folder / name)
+
+
+def little_prince_replica(root: Path, swapped: bool = False) -> Path:
+    """Write ds003643 in small: one tier of words in UTF-16 now and then, runs numbered from 15, a mask of as many voxels."""
+    import nibabel
+
+    (root / "annotation" / "EN").mkdir(parents=True)
+    affine = np.array([[4.0, 0, 0, -72], [0, 4, 0, -106], [0, 0, 4, -64], [0, 0, 0, 1]])
+    mask = np.zeros((5, 4, 3), np.uint8)
+    mask.reshape(-1)[np.random.default_rng(3).permutation(60)[:N_VOXELS]] = 1
+    nibabel.Nifti1Image(mask, affine).to_filename(root / "mask_lpp_en.nii.gz")
+    for at, n_trs in enumerate(PRINCE_TRS, 1):
+        text = textgrid(f"section{at}", 2.0 * n_trs, tiers=("TokensAlign",), silence="#")
+        encoding = "utf-16" if at == 3 else "utf-8"
+        (root / "annotation" / "EN" / f"lppEN_section{at}.TextGrid").write_text(text, encoding)
+    for number, subject in enumerate(PRINCE_SUBJECTS):
+        folder = root / "derivatives" / f"sub-{subject}" / "func"
+        folder.mkdir(parents=True)
+        for at, n_trs in enumerate(PRINCE_TRS):
+            source = (at + swapped) % len(PRINCE_TRS)
+            rng = np.random.default_rng([number, at])
+            values = np.zeros((*mask.shape, n_trs), np.float32)
+            story = f"section{source + 1}"
+            values[mask != 0] = responses(story, 2.0 * PRINCE_TRS[source], Clock(0.0, 2.0, n_trs), rng)[0].T
+            image = nibabel.Nifti1Image(values, affine)
+            image.header.set_zooms((4.0, 4.0, 4.0, 2.0))
+            image.header.set_xyzt_units("mm", "sec")
+            name = f"sub-{subject}_task-lppEN_run-{at + 8:02}_space-MNIColin27_desc-preproc_bold.nii.gz"
+            image.to_filename(folder / name)
+    return root
+
+
+def harry_potter_replica(root: Path, swapped: bool = False) -> Path:
+    """Write the Harry Potter data in small: a word every half second, marks among them, edges of runs cut off."""
+    folder = root / "fMRI"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(8)
+    edges = np.cumsum([0, *POTTER_TRS])
+    np.save(folder / "time_fmri.npy", 2.0 * np.arange(edges[-1]))
+    np.save(folder / "runs_fmri.npy", np.repeat([1, 2, 3, 4], POTTER_TRS))
+    shown = [np.arange(20.0, 2.0 * n_trs - 20.0, 0.5) for n_trs in POTTER_TRS]
+    # Of chapters that are read at an even pace only the words themselves tell: long ones come in bouts.
+    words = []
+    for onset in shown:
+        long = np.repeat(rng.random(len(onset) // 6 + 1) < 0.4, 6)[: len(onset)]
+        words.append(
+            np.where(long, rng.choice(["extraordinary", "grandmother"], len(onset)), rng.choice(WORDS[:6], len(onset)))
+        )
+    marked = np.concatenate(words).astype("U20")
+    marked[::40] = "+"
+    marked[7::40] = np.char.add(np.char.add("@", marked[7::40]), "@")
+    np.save(folder / "words_fmri.npy", marked[:, None])
+    np.save(
+        folder / "time_words_fmri.npy", np.concatenate([one + 2.0 * at for one, at in zip(shown, edges, strict=False)])
+    )
+    for number, subject in enumerate(POTTER_SUBJECTS):
+        runs = []
+        for at, n_trs in enumerate(POTTER_TRS):
+            source = (at + swapped) % len(POTTER_TRS)
+            heard = (words[source], shown[source], shown[source] + 0.5)
+            clock = Clock(0.0, 2.0, n_trs)
+            runs.append(responses("", 0.0, clock, np.random.default_rng([number, at]), words=heard)[0][20:-15])
+        np.save(folder / f"data_subject_{subject}.npy", np.concatenate(runs))
+    return root
+
+
 def deniz2019_replica(root: Path, swapped: bool = False) -> Path:
     """Write the Moth subset in small, both modalities, reports with a missing trigger of "naked"."""
     import h5py
 
-    for name in ("responses", "TextGrids", "trfiles"):
+    for name in ("responses", "TextGrids", "trfiles", "mappers"):
         (root / name).mkdir(parents=True)
     clocks = {
         story: Clock(-deniz2019.SILENCE_S, deniz2019.TR_S, n_triggers + deniz2019.UNREPORTED_TRS)
@@ -146,6 +309,8 @@ def deniz2019_replica(root: Path, swapped: bool = False) -> Path:
         (root / "TextGrids" / f"{story}.TextGrid").write_text(textgrid(story, seconds[story]))
         noted = report(n_triggers, deniz2019.TR_S, deniz2019.SILENCE_S, missing=40 if story == "naked" else None)
         (root / "trfiles" / f"{story}.report").write_text(noted)
+    for subject in DENIZ_SUBJECTS:
+        _mappers(root / "mappers" / f"subject{subject}_mappers.hdf")
     names = list(clocks)
     for modality in ("listening", "reading"):
         for number, subject in enumerate(DENIZ_SUBJECTS):
@@ -164,6 +329,19 @@ def deniz2019_replica(root: Path, swapped: bool = False) -> Path:
     return root
 
 
+def _mappers(path: Path) -> None:
+    """Each voxel at a vertex of its own, and an ROI of three voxels."""
+    import h5py
+    from scipy.sparse import csr_matrix
+
+    at = np.arange(0, 2 * FSAVERAGE["fsaverage3"], 64)[:N_VOXELS]
+    to_mesh = csr_matrix((np.ones(N_VOXELS), (at, np.arange(N_VOXELS))), shape=(2 * FSAVERAGE["fsaverage3"], N_VOXELS))
+    with h5py.File(path, "w") as file:
+        for part in ("data", "indices", "indptr", "shape"):
+            file[f"voxel_to_fsaverage_{part}"] = getattr(to_mesh, part)
+        file["roi_mask_AC"] = np.arange(N_VOXELS) < 3
+
+
 #: Name of the dataset: what writes its replica, and what a replica declares.
 REPLICAS = {
     "lebel2023": (lebel2023_replica, lebel2023, {
@@ -176,7 +354,18 @@ REPLICAS = {
         "N_VOXELS": dict.fromkeys(DENIZ_SUBJECTS, N_VOXELS),
         "SUBJECTS": DENIZ_SUBJECTS,
     }),
+    "narratives": (narratives_replica, narratives, {"STORIES": NARRATIVES_STORIES, "MESH": NARRATIVES_MESH}),
+    "little_prince": (little_prince_replica, little_prince, {"SCANNED_TRS": {"english": PRINCE_TRS}}),
+    "harry_potter": (harry_potter_replica, harry_potter, {"SCANNED_TRS": POTTER_TRS, "N_WORDS": N_POTTER_WORDS}),
 }  # fmt: skip
+
+
+def columns(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of all subjects side by side that respond to words, and those that are noise."""
+    at, width = (MEASURED[:N_VOXELS], NARRATIVES_VOXELS) if name == "narratives" else (np.arange(N_VOXELS), N_VOXELS)
+    responding, noise = np.zeros((2, width), bool)
+    responding[at[RESPONDS]], noise[at[~RESPONDS]] = True, True
+    return np.tile(responding, 2), np.tile(noise, 2)
 
 
 def declare(name: str, monkeypatch) -> None:

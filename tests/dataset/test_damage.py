@@ -5,15 +5,19 @@ import json
 import shutil
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
 
+from brainexp.dataset.cleaning import Cleaning
 from brainexp.dataset.deniz2019 import Deniz2019
 from brainexp.dataset.lebel2023 import Lebel2023
+from brainexp.dataset.rois import Rois
 from brainexp.errors import BrainexpError
 from brainexp.experiment import Experiment, held_out, require_possible, to_predict
 from brainexp.recordings import recorded
-from tests.dataset.replicas import REPLICAS, declare
+from brainexp.registry import DATASETS
+from tests.dataset.replicas import REPLICAS, declare, textgrid
 
 #: Nothing is wrong with the files, but with what is asked of them.
 NOTHING = str
@@ -79,10 +83,52 @@ def one_more(path):
     path.write_text(json.dumps({**counts, "avatar": counts["avatar"] + 1}))
 
 
+def shorter(path):
+    """Leave out the last TR of an image or an array file."""
+    if path.suffix == ".npy":
+        np.save(path, np.load(path)[:-1])
+    elif path.suffix == ".gii":
+        image = nibabel.load(path)
+        image.darrays.pop()
+        image.to_filename(path)
+    else:
+        image = nibabel.load(path)
+        nibabel.Nifti1Image(image.get_fdata(dtype=np.float32)[..., :-1], image.affine, image.header).to_filename(path)
+
+
+def spoiled(path, value):
+    """Put one value into all of an image."""
+    image = nibabel.load(path)
+    if path.suffix == ".gii":
+        for array in image.darrays:
+            array.data[:] = value
+        image.to_filename(path)
+        return
+    filled = np.full(image.shape, value, np.float32)
+    nibabel.Nifti1Image(filled, image.affine, image.header).to_filename(path)
+
+
+def retimed_header(path, tr_s):
+    image = nibabel.load(path)
+    image.header.set_zooms((*image.header.get_zooms()[:3], tr_s))
+    image.to_filename(path)
+
+
+def rewritten(path, change):
+    np.save(path, change(np.load(path)))
+
+
 UTS01 = "derivative/preprocessed_data/UTS01"
 GRIDS = "derivative/TextGrids"
 TRAINING = "responses/subject01_listening_fmri_data_trn.hdf"
 TESTING = "responses/subject01_listening_fmri_data_val.hdf"
+VERTICES = "derivatives/afni-nosmooth/sub-{}/func/sub-{}_task-21styear_space-fsaverage3_hemi-{}_desc-clean.func.gii"
+LEFT, RIGHT = VERTICES.format("244", "244", "L"), VERTICES.format("244", "244", "R")
+ALIGN = "stimuli/gentle/21styear/align.csv"
+RUN = "derivatives/sub-{}/func/sub-{}_task-lppEN_run-{:02}_space-MNIColin27_desc-preproc_bold.nii.gz"
+FIRST, SECOND = RUN.format("EN057", "EN057", 8), RUN.format("EN057", "EN057", 9)
+SECTION = "annotation/EN/lppEN_section2.TextGrid"
+POTTER = "fMRI/data_subject_F.npy"
 
 #: Dataset, what is wrong (a function of the replica's folder), further options, and the words of the message.
 DAMAGE = {
@@ -259,6 +305,152 @@ DAMAGE = {
     "a TR that cannot be": (
         "lebel2023", NOTHING, {"tr_s": 2004.5}, r"tr_s must be about 2 \(2\.0 or 2\.0045\), in seconds, got 2004\.5",
     ),
+    "ROIs of voxels whose places are not there": (
+        "deniz2019", lambda root: shutil.rmtree(root / "mappers"),
+        {"rois": Rois(set="hcp_mmp_language", labels="tpl-fsaverage6_hemi-L_dseg.label.gii")},
+        r"rois: nobody knows where the columns of 01 lie, so 'hcp_mmp_language' cannot be found\. Places of voxels are in mappers/",
+    ),
+    "mappers of another subject": (
+        "deniz2019",
+        lambda root: edit(
+            root / "mappers/subject01_mappers.hdf",
+            lambda held: {**held, "voxel_to_fsaverage_shape": np.array([1284, 24])},
+        ),
+        {}, r"subject01_mappers\.hdf maps 24 voxels, but the responses have 20: it is of another subject",
+    ),
+    "nuisance that the dataset lacks": (
+        "lebel2023", NOTHING, {"cleaning": Cleaning(nuisance=("motion",))},
+        r"cleaning: subject 'UTS01', story '\w+' has no nuisance regressor 'motion'\. Known: none",
+    ),
+    "missing hemisphere": (
+        "narratives", lambda root: (root / RIGHT).unlink(), {},
+        r"missing file .*hemi-R_desc-clean\.func\.gii\. Get Narratives .* The folder has: sub-244_task-21styear_",
+    ),
+    "missing left hemisphere": (
+        "narratives", lambda root: (root / LEFT).unlink(), {}, r"missing file .*task-21styear_space-fsaverage3_hemi-L_desc-clean",
+    ),
+    "one hemisphere a TR shorter": (
+        "narratives", lambda root: shorter(root / RIGHT), {},
+        r"hemi-L.* has 143 TRs, but .*hemi-R.* has 142: hemispheres are of different recordings",
+    ),
+    "both hemispheres a TR shorter": (
+        "narratives", lambda root: [shorter(root / LEFT), shorter(root / RIGHT)], {},
+        r"hemi-L.*: 142 TRs and 1284 vertices of both hemispheres, but 143 and 1284 are declared",
+    ),
+    "truncated GIfTI": (
+        "narratives", lambda root: cut(root / LEFT), {},
+        r"hemi-L_desc-clean\.func\.gii of \d+ bytes is truncated or no GIfTI \(.*\)\. Remove it and fetch it again",
+    ),
+    "GIfTI link into an annex": (
+        "narratives", lambda root: link(root / LEFT), {}, r"hemi-L_desc-clean\.func\.gii is a pointer of git-annex or git-lfs",
+    ),
+    "a web page for a GIfTI": (
+        "narratives", lambda root: (root / LEFT).write_text("<!DOCTYPE html><html>Sign in</html>"), {},
+        r"hemi-L.* is no GIfTI file of responses: it begins with b'<!DOCTYP'",
+    ),
+    "every vertex is NaN": (
+        "narratives",
+        lambda root: [spoiled(root / VERTICES.format(who, who, side), np.nan) for who in ("244", "254") for side in "LR"],
+        {}, r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "words of another story": (
+        "narratives",
+        lambda root: (root / ALIGN).write_text("".join(f"a,a,{3600 + at},{3600.5 + at}\n" for at in range(50))), {},
+        r"story '21styear': 50 of 50 words lie outside the recording of subject '244'",
+    ),
+    "aligned words with a header": (
+        "narratives", lambda root: (root / ALIGN).write_text("word,alignedWord,start,end\n" + (root / ALIGN).read_text()), {},
+        r"align\.csv, row 1: 'start' and 'end' are not seconds\. The file should have no header",
+    ),
+    "words in milliseconds": (
+        "narratives",
+        lambda root: (root / ALIGN).write_text("".join(f"a,a,{21000 + 500 * at},{21300 + 500 * at}\n" for at in range(300))),
+        {}, r"story '21styear': \d+ of 300 words lie outside the recording .* Times look like milliseconds: give seconds",
+    ),
+    "a scan whose sidecar states another TR": (
+        "narratives",
+        lambda root: (root / "sub-254/func/sub-254_task-21styear_bold.json").write_text('{"RepetitionTime": 1.52}'), {},
+        r"sub-254_task-21styear_bold\.json states 1\.52 s per TR, the clock has 1\.5 s, which is 2\.86 s after 143 TRs",
+    ),
+    "no smoothed derivative": (
+        "narratives", NOTHING, {"smoothing": "smooth"}, r"smoothing=smooth: there is no folder .*derivatives/afni-smooth",
+    ),
+    "a subject who did not hear the story": (
+        "narratives", NOTHING, {"subjects": ("001",)}, r"narratives: .* task 21styear, has no subject 001; there are: 244, 254",
+    ),
+    "a run is missing": (
+        "little_prince", lambda root: (root / FIRST).unlink(), {},
+        r"sub-EN057/func has 8 recordings .*\(runs 9, 10, 11, 12, 13, 14, 15, 16\), but 9 are declared",
+    ),
+    "runs in each other's place": (
+        "little_prince", lambda root: swap(root / FIRST, root / SECOND), {},
+        r"story 'section1' has 84 rows, but 90 are declared\. So many has section2: were stories swapped\?",
+    ),
+    "a run a TR shorter": (
+        "little_prince", lambda root: shorter(root / FIRST), {}, r"story 'section1' has 89 rows, but 90 are declared",
+    ),
+    "truncated NIfTI": (
+        "little_prince", lambda root: cut(root / FIRST), {},
+        r"run-08_.*nii\.gz of \d+ bytes is truncated or no NIfTI \(.*\)\. Remove it and fetch it again",
+    ),
+    "a header with another TR": (
+        "little_prince", lambda root: retimed_header(root / FIRST, 2.5), {},
+        r"story 'section1': header of sub-EN057_task-lppEN_run-08_.* states 2\.5 s per TR, the clock has 2 s",
+    ),
+    "recordings of zeros": (
+        "little_prince",
+        lambda root: [spoiled(root / RUN.format(who, who, number), 0) for who in ("EN057", "EN058") for number in range(8, 17)],
+        {}, r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "a recording for the mask": (
+        "little_prince", NOTHING, {"mask": FIRST}, r"run-08_.* has shape \(5, 4, 3, 90\) and \d+ voxels: it is no mask",
+    ),
+    "words of a longer section": (
+        "little_prince", lambda root: shutil.copy(root / SECTION.replace("2", "9"), root / SECTION), {},
+        r"story 'section2': \d+ of \d+ words lie outside the recording of subject 'EN057'",
+    ),
+    "two tiers of words": (
+        "little_prince",
+        lambda root: (root / SECTION).write_text(textgrid("section2", 168.0, tiers=("phone", "TokensAlign"))), {},
+        r"lppEN_section2\.TextGrid needs a single tier of words, but it has: phone, TokensAlign",
+    ),
+    "another language than is on disk": (
+        "little_prince", NOTHING, {"language": "french"}, r"little_prince \(french\): .*derivatives has no subject at all",
+    ),
+    "readers with a row less": (
+        "harry_potter", lambda root: shorter(root / POTTER), {}, r"data_subject_F\.npy has 400 rows, but 401 are declared",
+    ),
+    "recordings whose edges are not cut": (
+        "harry_potter", lambda root: np.save(root / POTTER, np.zeros((541, 20))), {},
+        r"data_subject_F\.npy has 541 rows, but 401 are declared\. These are all TRs: their edges are not cut",
+    ),
+    "truncated array": (
+        "harry_potter", lambda root: cut(root / POTTER), {}, r"data_subject_F\.npy of \d+ bytes is truncated or no array",
+    ),
+    "runs of other lengths": (
+        "harry_potter", lambda root: rewritten(root / "fMRI/runs_fmri.npy", lambda held: np.sort(np.append(held[:-1], 1))),
+        {}, r"runs_fmri\.npy has runs of \[131, 142, 119, 149\] TRs, but \[130, 142, 119, 150\] are declared",
+    ),
+    "words of another chapter": (
+        "harry_potter", lambda root: rewritten(root / "fMRI/words_fmri.npy", lambda held: held[:-3]), {},
+        r"words_fmri\.npy has 1841 values of type <U20, but 1844 words are declared",
+    ),
+    "words that are pickled objects": (
+        "harry_potter", lambda root: np.save(root / "fMRI/words_fmri.npy", np.array(["a"] * 1844, object)), {},
+        r"words_fmri\.npy of \d+ bytes is truncated or no array of plain",
+    ),
+    "a clock that runs at another TR": (
+        "harry_potter", lambda root: rewritten(root / "fMRI/time_fmri.npy", lambda held: held * 1.01), {},
+        r"story 'run1': triggers lie up to 2\.58 s beside the clock; they measure 2\.0200 s per TR, the clock has 2 s",
+    ),
+    "readers whose voxels are all NaN": (
+        "harry_potter", lambda root: [rewritten(root / POTTER.replace("F", who), lambda held: held * np.nan) for who in ("F", "H")], {},
+        r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "no reader": (
+        "harry_potter", lambda root: [one.unlink() for one in (root / "fMRI").glob("data_subject_*")], {},
+        r"harry_potter: .*fMRI has no subject at all; there are: none",
+    ),
 }  # fmt: skip
 
 
@@ -270,6 +462,8 @@ def analysed(dataset, composed, ceiling="dataset"):
     experiment = dataclasses.replace(experiment, dataset=dataset)
     require_possible(experiment)
     recordings = recorded(dataset)
+    for subject in dataset.chosen_subjects():
+        dataset.space(subject)
     to_predict(experiment, recordings, held_out(experiment, recordings.run_lengths))
     if ceiling == "repeats":
         dataset.repeats(dataset.chosen_subjects()[0])
@@ -282,11 +476,13 @@ def test_the_message_says_what_is_wrong_and_what_to_do(what, intact, tmp_path, c
     shutil.copytree(intact / name, tmp_path / name)
     damage(tmp_path / name)
     options = dict(options)
+    if "mask" in options:
+        options["mask"] = str(tmp_path / name / options["mask"])
     ceiling = options.pop("ceiling", "dataset")
 
     with pytest.raises(BrainexpError, match=rf"(?s){message}") as refused:
         analysed(
-            {"lebel2023": Lebel2023, "deniz2019": Deniz2019}[name](root=str(tmp_path / name), **options),
+            DATASETS.member(name)(root=str(tmp_path / name), **options),
             composed,
             ceiling,
         )
@@ -298,7 +494,8 @@ def test_the_message_says_what_is_wrong_and_what_to_do(what, intact, tmp_path, c
 def test_undamaged_replicas_pass(name, intact, composed, monkeypatch):
     declare(name, monkeypatch)
 
-    analysed({"lebel2023": Lebel2023, "deniz2019": Deniz2019}[name](root=str(intact / name)), composed, "repeats")
+    repeated = name in {"lebel2023", "deniz2019"}
+    analysed(DATASETS.member(name)(root=str(intact / name)), composed, "repeats" if repeated else "dataset")
 
 
 def test_line_ends_of_windows_and_byte_order_marks_change_nothing(intact, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from brainexp.align.audit import audited
 from brainexp.align.trim import kept_rows
 from brainexp.containers import Clock
 from brainexp.dataset import deniz2019, lebel2023
+from brainexp.dataset.cleaning import Cleaning
 from brainexp.dataset.deniz2019 import N_VOXELS, SILENCE_S, TEST_STORY, TR_S, TRIGGERS, UNREPORTED_TRS, Deniz2019
 from brainexp.dataset.triggers import trigger_timing
 from brainexp.recordings import recorded
@@ -121,6 +122,40 @@ def test_the_test_storys_responses_are_the_mean_of_its_repeats(replica):
     np.testing.assert_array_equal(dataset.repeats("01")["wheretheressmoke"], takes)
 
 
+@pytest.mark.parametrize("repeats", ["mean", "first"])
+def test_repeats_are_cleaned_one_by_one(replica, repeats):
+    import h5py
+    from scipy.signal import detrend
+
+    dataset = Deniz2019(root=str(replica), cleaning=Cleaning(detrend=True, repeats=repeats))
+    with h5py.File(replica / "responses" / "subject01_listening_fmri_data_val.hdf") as file:
+        takes = detrend(file["story_11"][:].astype(float), axis=1)
+
+    tested = takes.mean(axis=0) if repeats == "mean" else takes[0]
+    # nilearn's straight line is removed; the mean goes with it
+    np.testing.assert_allclose(dataset.responses("01")[-1].values[:], tested, atol=1e-5)
+    np.testing.assert_allclose(dataset.repeats("01")["wheretheressmoke"], takes, atol=1e-5)
+
+
+def test_voxels_reach_fsaverage_by_the_mappers_of_the_release(replica):
+    dataset = Deniz2019(root=str(replica))
+
+    first, second = dataset.space("01"), dataset.space("02")
+
+    assert (first.kind, first.mesh, first.n_voxels) == ("surface", "fsaverage3", N_REPLICA)
+    assert first.same_places(second)
+    assert {roi: columns.tolist() for roi, columns in first.rois.items()} == {"AC": [0, 1, 2]}
+
+
+def test_without_mappers_there_is_no_place_and_that_is_told(replica):
+    (replica / "mappers" / "subject02_mappers.hdf").unlink()
+    dataset = Deniz2019(root=str(replica))
+
+    assert dataset.space("01").kind == "surface"
+    assert dataset.space("02").kind == "unplaced"
+    assert dataset.remarks() == ("deniz2019: no map of 02: mappers/ of the release is not there.",)
+
+
 def test_reading_and_listening_are_other_recordings_of_the_same_words(replica):
     heard, read = Deniz2019(root=str(replica)), Deniz2019(root=str(replica), modality="reading")
 
@@ -156,5 +191,8 @@ def test_subjects_that_are_not_there_are_told_and_further_ones_are_taken(replica
 
     assert dataset.chosen_subjects() == ("01", "02", "04")
     assert dataset.facts().n_voxels == dict.fromkeys(("01", "02", "04"), N_REPLICA)
-    assert dataset.remarks() == ("deniz2019: 03 not on disk, and not analysed.",)
+    assert dataset.remarks() == (
+        "deniz2019: no map of 04: mappers/ of the release is not there.",
+        "deniz2019: 03 not on disk, and not analysed.",
+    )
     assert recorded(dataset).values.shape[1] == 3 * N_REPLICA

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from brainexp.dataset.cleaning import Cleaning
 from brainexp.dataset.lebel2023 import HEARD, N_VOXELS, SCANNED_TRS, TEST_STORY, Lebel2023
+from brainexp.dataset.rois import Rois
 from brainexp.errors import ConfigError, DataError
 from brainexp.recordings import recorded
 from tests.conftest import DATA
@@ -112,9 +114,10 @@ def test_columns_are_voxels_of_the_mask_as_pycortex_orders_them(replica):
                 if stored[x, y, z]:
                     place[len(place)] = image.affine @ [x, y, z, 1]
 
-    space = Lebel2023(root=str(replica)).space("UTS01")
+    space = Lebel2023(root=str(replica), places="volume").space("UTS01")
 
-    assert space.kind == "volume"
+    assert (space.kind, space.frame) == ("volume", "native")
+    assert "own space" in space.note
     found = np.column_stack([np.argwhere(space.mask), np.ones(N_REPLICA)]) @ space.affine.T
     np.testing.assert_allclose(found, np.array(list(place.values())))
 
@@ -126,7 +129,9 @@ def test_without_the_database_columns_have_no_place_and_a_wrong_mask_is_told(rep
     import nibabel
 
     nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4)).to_filename(path)
-    with pytest.raises(DataError, match=r"mask_thick.nii.gz has 8 voxels, but 20 are declared"):
+    with pytest.raises(
+        DataError, match=r"needs a mask_thick.nii.gz of 20 voxels, as the responses have, but UTS01_auto has 8"
+    ):
         Lebel2023(root=str(replica)).space("UTS01")
     shutil.rmtree(replica / "derivative/pycortex-db")
 
@@ -134,6 +139,74 @@ def test_without_the_database_columns_have_no_place_and_a_wrong_mask_is_told(rep
 
     assert (space.kind, space.n_voxels) == ("unplaced", N_REPLICA)
     assert "pycortex-db/UTS01/transforms" in space.note
+
+
+def test_voxels_reach_fsaverage5_where_surfaces_are_on_disk(replica):
+    import shutil
+
+    both = [Lebel2023(root=str(replica)).space(subject) for subject in ("UTS01", "UTS04")]
+
+    assert (both[0].kind, both[0].mesh, both[0].mapper.shape) == ("surface", "fsaverage5", (20_484, N_REPLICA))
+    assert both[0].same_places(both[1])  # so that there is a map of the mean subject
+    # Vertices 0 to 199 of the left hemisphere go round the voxels of the mask, in the order of (x, y, z).
+    reached = np.flatnonzero(both[0].placed(np.arange(N_REPLICA, dtype=float)) >= 0)
+    assert np.isin(np.r_[0:200, 10_242:10_442], reached).all()
+    assert len(reached) == 400
+    shutil.rmtree(replica / "derivative/freesurfer_subjdir/UTS04")
+    assert Lebel2023(root=str(replica)).space("UTS04").kind == "volume"
+    with pytest.raises(DataError, match=r"missing file .*UTS04/surf/lh.sphere.reg"):
+        Lebel2023(root=str(replica), places="fsaverage5").space("UTS04")
+
+
+def test_rois_of_a_label_file_are_found_on_fsaverage5(replica, tmp_path):
+    from nibabel.freesurfer.io import write_annot
+
+    names, colours = [b"???", b"L_V1_ROI"], np.array([[0, 0, 0, 0, 0], [10, 20, 30, 0, 1]])
+    labels = np.zeros(10_242, int)
+    labels[:200] = 1
+    for side in ("lh", "rh"):
+        write_annot(tmp_path / f"{side}.parts.annot", labels, colours, names, fill_ctab=True)
+
+    space = Lebel2023(root=str(replica), rois=Rois(set="hcp_mmp", labels=str(tmp_path / "lh.parts.annot"))).space(
+        "UTS01"
+    )
+    with pytest.raises(ConfigError, match="comes in MNI space, but these volumes are in each subject's own"):
+        Lebel2023(
+            root=str(replica), places="volume", rois=Rois(set="hcp_mmp", labels=str(tmp_path / "lh.parts.annot"))
+        ).space("UTS01")
+
+    assert {roi: columns.tolist() for roi, columns in space.rois.items()} == {"V1": list(range(N_REPLICA))}
+
+
+@pytest.mark.parametrize("repeats", ["mean", "first"])
+def test_runs_are_cleaned_over_the_rows_of_the_release_and_repeats_one_by_one(replica, repeats):
+    import h5py
+    from scipy.stats import zscore
+
+    dataset = Lebel2023(root=str(replica), cleaning=Cleaning(standardise="run", repeats=repeats))
+    folder = replica / "derivative/preprocessed_data/UTS01"
+    with h5py.File(folder / "wheretheressmoke.hf5") as file:
+        takes = zscore(file["individual_repeats"][:], axis=1, ddof=1)
+    with h5py.File(folder / "avatar.hf5") as file:
+        expected = zscore(file["data"][:], axis=0, ddof=1)
+
+    by_story = {run.story: run.values[:] for run in dataset.responses("UTS01")}
+
+    np.testing.assert_allclose(by_story["avatar"][10:-5], expected, atol=1e-5)
+    tested = takes.mean(axis=0) if repeats == "mean" else takes[0]
+    np.testing.assert_allclose(by_story["wheretheressmoke"][10:-5], tested, atol=1e-5)
+    np.testing.assert_allclose(dataset.repeats("UTS01")["wheretheressmoke"][:, 10:-5], takes, atol=1e-5)
+
+
+def test_the_first_repeat_may_be_taken_as_it_is(replica):
+    import h5py
+
+    with h5py.File(replica / "derivative/preprocessed_data/UTS01/wheretheressmoke.hf5") as file:
+        first = file["individual_repeats"][0]
+
+    run = Lebel2023(root=str(replica), cleaning=Cleaning(repeats="first"), subjects="UTS01").responses("UTS01")[-1]
+
+    np.testing.assert_array_equal(run.values[10:-5], first.astype(np.float32))
 
 
 def test_triggers_of_the_scanner_refuse_the_published_tr_and_take_their_own(replica, tmp_path):
