@@ -60,7 +60,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, clock_table, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Scoring, Split, item_objection
 
 
 @dataclass(frozen=True)
@@ -265,6 +265,11 @@ def require_possible(experiment: Experiment) -> None:
     for one in experiment.probes.values():
         one.require_ready()
     experiment.dataset.chosen_subjects()
+    if experiment.dataset.facts().items:
+        trim_s = experiment.dataset.trim_start_s + experiment.dataset.trim_stop_s
+        objection = item_objection(experiment.align, experiment.scoring, trim_s)
+        if objection is not None:
+            raise ConfigError(objection)
     require_untested_calibration(experiment)
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:
