@@ -242,6 +242,7 @@ def require_possible(experiment: Experiment) -> None:
         experiment.encoder.objection(),
         experiment.compression.objection(experiment.model),
         no_gradients(experiment),
+        unsuited(experiment),
     ):
         if objection is not None:
             raise ConfigError(objection)
@@ -265,15 +266,18 @@ def require_possible(experiment: Experiment) -> None:
     for one in experiment.probes.values():
         one.require_ready()
     experiment.dataset.chosen_subjects()
-    if experiment.dataset.facts().items:
-        trim_s = experiment.dataset.trim_start_s + experiment.dataset.trim_stop_s
-        objection = item_objection(experiment.align, experiment.scoring, trim_s)
-        if objection is not None:
-            raise ConfigError(objection)
     require_untested_calibration(experiment)
     objection = ceiling_objection(experiment.ceiling, experiment.dataset)
     if objection is not None:
         raise ConfigError(objection)
+
+
+def unsuited(experiment: Experiment) -> str | None:
+    """Return which settings are for TRs, where rows of the dataset are separate items, or None."""
+    source = experiment.dataset
+    if not source.facts().items:
+        return None
+    return item_objection(experiment.align, experiment.scoring, source.trim_start_s + source.trim_stop_s)
 
 
 def no_gradients(experiment: Experiment) -> str | None:

@@ -161,8 +161,8 @@ def _require_a_row_per_item(stimuli: Sequence[Stimulus], clocks: Sequence[Clock]
         row = np.floor((one.midpoint_s - clock.start_s) / clock.tr_s)
         if not np.array_equal(row, np.arange(clock.n_trs)):
             raise DataError(
-                f"story {one.story!r}: {len(one.units)} items and {clock.n_trs} rows of responses, but each item needs one row "
-                "of its own, in the same order. Item i must last from i to i + 1 on a clock of 1 s per row."
+                f"story {one.story!r}: {len(one.units)} items and {clock.n_trs} rows of responses, but each item needs one "
+                "row of its own, in the same order. Item i must last from i to i + 1 on a clock of 1 s per row."
             )
 
 
@@ -235,7 +235,8 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
     Parameters
     ----------
     name : str
-        One of `OF_WORDS` (of items: number of words, letters in all and per word, mean frequency) or "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations"
+        One of `OF_WORDS` (of items: number of words, letters in all and per word, mean frequency) or
+        "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations"
         for all of them, or a nuisance regressor of the dataset.
     align, recordings
         As for `layer_designs`.
@@ -272,12 +273,12 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
 def _low_level(name: str, align: Align, recordings: Recordings) -> Design:
     stimuli, clocks = recordings.stimuli, recordings.clocks
     if recordings.items and name in OF_WORDS:
-        measure = {
+        measures: dict[str, Callable[[Sequence[str]], FloatArray]] = {
             "word_rate": words_per_item,
             "word_length": item_length,
             "word_frequency": partial(item_frequency, language=recordings.language),
-        }[name]
-        return _of_words(name, [measure(one.units) for one in stimuli], align, recordings)
+        }
+        return _of_words(name, [measures[name](one.units) for one in stimuli], align, recordings)
     if name == "word_length":
         return _of_words(name, [word_length(one.units) for one in stimuli], align, recordings)
     if name == "word_frequency":

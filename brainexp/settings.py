@@ -126,11 +126,13 @@ def item_objection(align: Align, scoring: Scoring, trim_s: float) -> str | None:
     trim_s : float
         Seconds that the dataset cuts from the edges of runs.
     """
-    way_out = "Give align.downsample=mean align.delays=[0] scoring.shuffle=block, as the config of dataset=tuckute2024 does."
+    way_out = (
+        "Give align.downsample=mean align.delays=[0] scoring.shuffle=block, as the config of dataset=tuckute2024 does."
+    )
     if align.downsample == "lanczos":
         return (
-            "align.downsample=lanczos blends neighbours in time, but rows of this dataset are separate items: a row would get "
-            f"features of other sentences. {way_out}"
+            "align.downsample=lanczos blends neighbours in time, but rows of this dataset are separate items: a row would "
+            f"get features of other sentences. {way_out}"
         )
     if align.delays != (0,):
         return (

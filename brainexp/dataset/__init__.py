@@ -13,6 +13,6 @@ A dataset is a frozen dataclass that serves `brainexp.interfaces.Dataset`. One t
 5. ``subjects.present`` resolves ``subjects: all`` to those on disk. A replica in tests/dataset/replicas.py runs it whole.
 """
 
-from brainexp.dataset import alice, deniz2019, lebel2023, passage, synthetic, tuckute2024
+from brainexp.dataset import alice, custom, deniz2019, lebel2023, passage, synthetic, tuckute2024
 
-__all__ = ["alice", "deniz2019", "lebel2023", "passage", "synthetic", "tuckute2024"]
+__all__ = ["alice", "custom", "deniz2019", "lebel2023", "passage", "synthetic", "tuckute2024"]

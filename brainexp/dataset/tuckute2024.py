@@ -1,4 +1,4 @@
-"""Tuckute et al. (2024): fMRI of people who read 1,000 six-word sentences, as five regions of the language network and its mean."""
+"""Tuckute et al. (2024): fMRI of people who read 1,000 six-word sentences, five language regions and their mean."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ WIDE = "bold_response_LH.csv"
 MEAN = "mean"
 NORMALISED, RAW = "response_target", "response_target_non_norm"
 HOW_TO_GET = (
-    f"Get data.tar of Tuckute et al. (2024) as github.com/gretatuckute/drive_suppress_brains says, and give dataset.root=FOLDER "
-    f"with {LONG} (or {WIDE}, the mean over people)."
+    "Get data.tar of Tuckute et al. (2024) as github.com/gretatuckute/drive_suppress_brains says, and give "
+    f"dataset.root=FOLDER with {LONG} (or {WIDE}, the mean over people)."
 )
 
 
@@ -146,7 +146,11 @@ class Tuckute2024:
         import pandas as pd
 
         response = NORMALISED if self.normalised else RAW
-        needed = ["item_id", "sentence", *(["target_UID", "roi", "cond", response] if self._by_person else self._regions)]
+        needed = [
+            "item_id",
+            "sentence",
+            *(["target_UID", "roi", "cond", response] if self._by_person else self._regions),
+        ]
         if not self._by_person and not self.normalised:
             raise ConfigError(f"dataset.normalised=false, but {self._path} has normalised responses only. {HOW_TO_GET}")
         try:
@@ -191,10 +195,10 @@ class Tuckute2024:
         if len(twice):
             row = twice.iloc[0]
             raise DataError(
-                f"{self._path}: subject {subject!r} has several responses of {row['roi']} to item {row['item_id']!r}, but one "
-                f"is needed. {HOW_TO_GET}"
+                f"{self._path}: subject {subject!r} has several responses of {row['roi']} to item {row['item_id']!r}, but "
+                f"one is needed. {HOW_TO_GET}"
             )
-        wide = own.pivot(index="item_id", columns="roi", values=NORMALISED if self.normalised else RAW)
+        wide = own.set_index(["item_id", "roi"])[NORMALISED if self.normalised else RAW].unstack()  # noqa: PD010  no means here
         absent = [f"item {one!r}" for one in self._items["item_id"] if one not in wide.index]
         absent += [f"region {one!r}" for one in self._regions if one not in wide.columns]
         if absent:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from brainexp.cli import execute
-from tests.dataset.replicas import REPLICAS, RESPONDS, declare
+from tests.dataset.replicas import REPLICAS, RESPONDS, WITH_REPEATS, declare
 
 
-@pytest.fixture(params=REPLICAS)
+@pytest.fixture(params=WITH_REPEATS)
 def name(request, monkeypatch):
     declare(request.param, monkeypatch)
     return request.param
