@@ -104,7 +104,7 @@ def both_wrong(root):
 DAMAGE = {
     "sentences cut off": (
         "tuckute2024", lambda root: cut(root / SENTENCES, 0.3), {},
-        r"20230728\.csv: subject '853' has no response for \d+ of the declared items and regions, the first item 'B\.\d+'",
+        r"20230728\.csv: subject '848' has no response for 2 of the declared items and regions, the first region 'lang_LH_PostTemp'",
     ),
     "a table without a column": (
         "tuckute2024", lambda root: rewritten(root / SENTENCES, lambda text: text.replace("item_id", "item")), {},
