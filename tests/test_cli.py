@@ -24,7 +24,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
     told = brainexp(tmp_path, "--help").stdout
 
     for words in (
-        "dataset: alice, deniz2019, lebel2023, passage, synthetic",
+        "dataset: alice, custom, custom_items, deniz2019, lebel2023, passage, synthetic, tuckute2024",
         "compression: none",
         "encoder: banded_ridge, ",
         "huth_bootstrap, litcoder, oota, oota_s1, ridge",

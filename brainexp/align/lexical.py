@@ -36,8 +36,12 @@ def word_frequency(units: Sequence[str], language: str) -> FloatArray:
 
 
 def words_per_item(items: Sequence[str]) -> FloatArray:
-    """Words of each sentence or other item, array of shape (n_items, 1): what the word rate is where there is no time."""
-    return np.array([[float(len(item.split()))] for item in items])
+    """Words of each sentence or other item, array of shape (n_items, 1): what the word rate is where there is no time.
+
+    Dashes and other marks that stand alone are no words; an item without any word counts as one.
+    """
+    counts = [sum(any(map(str.isalnum, word)) for word in item.split()) for item in items]
+    return np.array([[float(max(count, 1))] for count in counts])
 
 
 def item_length(items: Sequence[str]) -> FloatArray:

@@ -10,8 +10,8 @@ A dataset is a frozen dataclass that serves `brainexp.interfaces.Dataset`. One t
    which reads nothing yet; ``require_shape`` holds it against what is declared, and tells swapped stories.
 4. What is known of triggers, headers and sidecars goes into ``timings()`` (`interfaces.Timed`); single repeats into
    ``repeats(subject)`` (`interfaces.Repeated`); what the user should know into ``remarks()`` (`interfaces.Remarking`).
-5. Without TRs, a row per sentence: ``Facts(items=True, tr_s=1)``, unit i from i to i + 1 in a `Clock` from 0, a story per group
-   that folds must keep together, ``Stimulus(separate=True)`` where each was presented alone; see `tuckute2024` and its YAML.
+5. Without TRs, a row per sentence: ``Facts(items=True, tr_s=1)``, unit i from i to i + 1 in a `Clock` from 0, a story per
+   group that folds must keep together, ``Stimulus(separate=True)`` where each was presented alone; see `tuckute2024`.
 6. ``subjects.present`` resolves ``subjects: all`` to those on disk. A replica in tests/dataset/replicas.py runs it whole.
 """
 
