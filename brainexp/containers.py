@@ -58,11 +58,14 @@ class Stimulus:
     story : str
         Name of the stimulus.
     units : tuple of str
-        The elements that get a feature vector, in order: words of a story.
+        The elements that get a feature vector, in order: words of a story, or sentences where `Facts.items` says so.
     onset_s, offset_s : arrays of shape (n_units,)
         When each unit starts and ends, in seconds.
     annotations : mapping of str to array of shape (n_units, n_columns)
         Known properties of the units by feature space, where the dataset has them.
+    separate : bool
+        Whether each unit was presented by itself, as one of many sentences: then it is read alone, whatever context a model
+        is given.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Stimulus:
     onset_s: FloatArray
     offset_s: FloatArray
     annotations: Mapping[str, FloatArray] = field(default_factory=dict)
+    separate: bool = False
 
     def __post_init__(self) -> None:
         n_units = len(self.units)
@@ -626,6 +630,9 @@ class Facts:
         Stories that published work tests on, and trains on the others; empty where there is no such habit.
     read_by_story : bool
         Whether responses are `OnDisk`, so that no more than the kept rows are in memory.
+    items : bool
+        Whether a row of the responses is one unit, such as a sentence, and no TR: rows have no time, ``tr_s`` is 1, unit i
+        lasts from i to i + 1, and a story is a group of items that folds keep together, such as a passage.
     """
 
     subjects: tuple[str, ...]
@@ -641,6 +648,7 @@ class Facts:
     trim_s: tuple[float, float] = (0.0, 0.0)
     test_stories: tuple[str, ...] = ()
     read_by_story: bool = False
+    items: bool = False
 
     def __post_init__(self) -> None:
         unknown = [story for story in self.test_stories if story not in self.stories]

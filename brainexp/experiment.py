@@ -64,7 +64,7 @@ from brainexp.registry import (
 )
 from brainexp.result import MODEL, Result, Voxels, clock_table, over_areas, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Resources, Scoring, Split
+from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Resources, Scoring, Split, item_objection
 
 log = logging.getLogger(__name__)
 
@@ -264,6 +264,7 @@ def require_possible(experiment: Experiment) -> None:
         experiment.encoder.objection(),
         experiment.compression.objection(experiment.model),
         no_gradients(experiment),
+        unsuited(experiment),
     ):
         if objection is not None:
             raise ConfigError(objection)
@@ -298,6 +299,14 @@ def compressed_as(experiment: Experiment) -> str:
     """Return the name of the compression and, for a checkpoint that was quantized already, how."""
     name, before = COMPRESSIONS.name_of(experiment.compression), experiment.model.blueprint().quantized
     return name if before is None else f"{name} (checkpoint is {before})"
+
+
+def unsuited(experiment: Experiment) -> str | None:
+    """Return which settings are for TRs, where rows of the dataset are separate items, or None."""
+    source = experiment.dataset
+    if not source.facts().items:
+        return None
+    return item_objection(experiment.align, experiment.scoring, source.trim_start_s + source.trim_stop_s)
 
 
 def no_gradients(experiment: Experiment) -> str | None:

@@ -53,7 +53,10 @@ def word_features(
         If what is still to be read does not fit on the disk; before the model is loaded.
     """
     common = {**source.key, "prompt": PROMPTS.cache_key(prompt)}
-    keys = {stimulus.story: {**common, "units": digest(stimulus.units)} for stimulus in stimuli}
+    keys = {
+        stimulus.story: {**common, "units": digest(stimulus.units), **({"separate": True} if stimulus.separate else {})}
+        for stimulus in stimuli
+    }
     entries = {story: cache.get(key) for story, key in keys.items()}
     unread = [stimulus for stimulus in stimuli if entries[stimulus.story] is None]
     n_layers, n_dims = source.shape()

@@ -12,7 +12,7 @@ from brainexp.align.audit import Audit, audited, require_agreement
 from brainexp.align.baseline import autocorrelation, position, word_rate
 from brainexp.align.clock import require_words_inside
 from brainexp.align.downsample import DOWNSAMPLERS
-from brainexp.align.lexical import word_frequency, word_length
+from brainexp.align.lexical import item_frequency, item_length, word_frequency, word_length, words_per_item
 from brainexp.align.trim import kept_rows
 from brainexp.containers import Clock, Design, FloatArray, Layers, OnDisk, Responses, Stimulus
 from brainexp.errors import ConfigError, DataError
@@ -57,6 +57,8 @@ class Recordings:
         How well clocks agree, by story.
     remarks : tuple of str
         What the user should know.
+    items : bool
+        Whether rows are units, such as sentences, and no TRs (see `brainexp.containers.Facts`).
     """
 
     stimuli: tuple[Stimulus, ...]
@@ -68,6 +70,7 @@ class Recordings:
     language: str
     audits: tuple[Audit, ...] = ()
     remarks: tuple[str, ...] = ()
+    items: bool = False
 
     @property
     def responses(self) -> dict[str, FloatArray]:
@@ -129,6 +132,8 @@ def recorded(source: Dataset, tolerance_s: float = Align.clock_tolerance_s) -> R
             clocks = own
             rows = tuple(kept_rows(clock, source.trim_start_s, source.trim_stop_s) for clock in clocks)
             audits = _audits(source, stimuli, clocks, first, tolerance_s)
+            if facts.items:
+                _require_a_row_per_item(stimuli, clocks)
             values = np.empty((sum(kept.stop - kept.start for kept in rows), edges[-1]), np.float32)
         elif own != clocks:
             raise DataError(
@@ -139,7 +144,7 @@ def recorded(source: Dataset, tolerance_s: float = Align.clock_tolerance_s) -> R
         nuisance[subject] = {name: tuple(run.nuisance[name] for run in runs) for name in runs[0].nuisance}
     told = source.remarks() if isinstance(source, Remarking) else ()
     remarks = (*told, *(remark for audit in audits for remark in audit.remarks()))
-    return Recordings(stimuli, values, columns, nuisance, clocks, rows, facts.language, audits, remarks)
+    return Recordings(stimuli, values, columns, nuisance, clocks, rows, facts.language, audits, remarks, facts.items)
 
 
 def _require_stories(stimuli: Sequence[Stimulus], runs: Sequence[Responses], subject: str) -> None:
@@ -149,6 +154,16 @@ def _require_stories(stimuli: Sequence[Stimulus], runs: Sequence[Responses], sub
             f"subject {subject!r}: recordings are of {', '.join(recorded_ones)}, but stimuli are {', '.join(told)}. There "
             "must be one recording per story, in the order of the stimuli."
         )
+
+
+def _require_a_row_per_item(stimuli: Sequence[Stimulus], clocks: Sequence[Clock]) -> None:
+    for one, clock in zip(stimuli, clocks, strict=True):
+        row = np.floor((one.midpoint_s - clock.start_s) / clock.tr_s)
+        if not np.array_equal(row, np.arange(clock.n_trs)):
+            raise DataError(
+                f"story {one.story!r}: {len(one.units)} items and {clock.n_trs} rows of responses, but each item needs one "
+                "row of its own, in the same order. Item i must last from i to i + 1 on a clock of 1 s per row."
+            )
 
 
 def _audits(
@@ -222,7 +237,8 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
     Parameters
     ----------
     name : str
-        One of `OF_WORDS` or "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations"
+        One of `OF_WORDS` (of items: number of words, letters in all and per word, mean frequency) or
+        "low_level" for all of them, one of `OF_TIME`, an annotation of the stimuli or "annotations"
         for all of them, or a nuisance regressor of the dataset.
     align, recordings
         As for `layer_designs`.
@@ -258,6 +274,13 @@ def feature_space(name: str, align: Align, recordings: Recordings) -> Space:
 
 def _low_level(name: str, align: Align, recordings: Recordings) -> Design:
     stimuli, clocks = recordings.stimuli, recordings.clocks
+    if recordings.items and name in OF_WORDS:
+        measures: dict[str, Callable[[Sequence[str]], FloatArray]] = {
+            "word_rate": words_per_item,
+            "word_length": item_length,
+            "word_frequency": partial(item_frequency, language=recordings.language),
+        }
+        return word_space(name, [measures[name](one.units) for one in stimuli], align, recordings)
     if name == "word_length":
         return word_space(name, [word_length(one.units) for one in stimuli], align, recordings)
     if name == "word_frequency":

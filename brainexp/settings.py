@@ -118,6 +118,39 @@ class Scoring:
             raise ConfigError(f"scoring: confidence must lie between 0.5 and 1, such as 0.95, got {self.confidence}")
 
 
+def item_objection(align: Align, scoring: Scoring, trim_s: float) -> str | None:
+    """Return which settings make no sense where rows are separate items and no TRs, or None.
+
+    Parameters
+    ----------
+    align, scoring
+        What was asked for.
+    trim_s : float
+        Seconds that the dataset cuts from the edges of runs.
+    """
+    way_out = (
+        "Give align.downsample=mean align.delays=[0] scoring.shuffle=block, as the config of dataset=tuckute2024 does."
+    )
+    if align.downsample == "lanczos":
+        return (
+            "align.downsample=lanczos blends neighbours in time, but rows of this dataset are separate items: a row would "
+            f"get features of other sentences. {way_out}"
+        )
+    if align.delays != (0,):
+        return (
+            f"align.delays={list(align.delays)} let a response depend on earlier rows, but rows of this dataset are separate "
+            f"items, and each response is to its own item. {way_out}"
+        )
+    if scoring.shuffle == "circular_shift":
+        return f"scoring.shuffle=circular_shift shifts in time, but rows of this dataset are separate items. {way_out}"
+    if trim_s:
+        return (
+            "dataset.trim_start_s and trim_stop_s cut seconds, but rows of this dataset are separate items without time. "
+            "Give 0 for both."
+        )
+    return None
+
+
 @dataclass(frozen=True)
 class Partitioning:
     """Whose variance is separated.

@@ -47,7 +47,7 @@ def autocorrelation(n_trs: int, period_trs: int = 10) -> FloatArray:
 
     Returns
     -------
-    array of shape (n_trs, 2 * n_trs // period_trs)
+    array of shape (n_trs, 2 * n_trs // period_trs), at least one column
     """
-    frequency = np.arange(1, 2 * n_trs // period_trs + 1)
+    frequency = np.arange(1, max(2 * n_trs // period_trs, 1) + 1)
     return np.cos(np.pi * frequency * (np.arange(n_trs)[:, None] + 0.5) / n_trs)

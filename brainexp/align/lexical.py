@@ -1,4 +1,4 @@
-"""What a word looks like before anybody understands it: its length and how common it is."""
+"""What a word, or a sentence, looks like before anybody understands it: its length and how common it is."""
 
 from __future__ import annotations
 
@@ -33,3 +33,23 @@ def word_frequency(units: Sequence[str], language: str) -> FloatArray:
     from wordfreq import zipf_frequency
 
     return np.array([[zipf_frequency(unit, language)] for unit in units])
+
+
+def words_per_item(items: Sequence[str]) -> FloatArray:
+    """Words of each sentence or other item, array of shape (n_items, 1): what the word rate is where there is no time.
+
+    Dashes and other marks that stand alone are no words; an item without any word counts as one.
+    """
+    counts = [sum(any(map(str.isalnum, word)) for word in item.split()) for item in items]
+    return np.array([[float(max(count, 1))] for count in counts])
+
+
+def item_length(items: Sequence[str]) -> FloatArray:
+    """Letters and digits of each item, and their mean per word, array of shape (n_items, 2)."""
+    letters = word_length(items)
+    return np.hstack([letters, letters / words_per_item(items)])
+
+
+def item_frequency(items: Sequence[str], language: str) -> FloatArray:
+    """Mean Zipf frequency of each item's words, array of shape (n_items, 1); see `word_frequency`."""
+    return np.array([[word_frequency(item.split(), language).mean()] for item in items])

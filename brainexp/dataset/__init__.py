@@ -11,13 +11,27 @@ A dataset is a frozen dataclass that serves `brainexp.interfaces.Dataset`. One t
    is declared, and tells swapped stories.
 4. What is known of triggers, headers and sidecars goes into ``timings()`` (`interfaces.Timed`); single repeats into
    ``repeats(subject)`` (`interfaces.Repeated`); what the user should know into ``remarks()`` (`interfaces.Remarking`).
-5. ``subjects.present`` resolves ``subjects: all`` to those on disk. A replica in tests/dataset/replicas.py runs it whole.
+5. Without TRs, a row per sentence: ``Facts(items=True, tr_s=1)``, unit i from i to i + 1 in a `Clock` from 0, a story per
+   group that folds must keep together, ``Stimulus(separate=True)`` where each was presented alone; see `tuckute2024`.
+6. ``subjects.present`` resolves ``subjects: all`` to those on disk. A replica in tests/dataset/replicas.py runs it whole.
 """
 
-from brainexp.dataset import alice, deniz2019, harry_potter, lebel2023, little_prince, narratives, passage, synthetic
+from brainexp.dataset import (
+    alice,
+    custom,
+    deniz2019,
+    harry_potter,
+    lebel2023,
+    little_prince,
+    narratives,
+    passage,
+    synthetic,
+    tuckute2024,
+)
 
 __all__ = [
     "alice",
+    "custom",
     "deniz2019",
     "harry_potter",
     "lebel2023",
@@ -25,4 +39,5 @@ __all__ = [
     "narratives",
     "passage",
     "synthetic",
+    "tuckute2024",
 ]

@@ -63,7 +63,9 @@ def first_words(stimulus: Stimulus, mode: Mode, context_words: int | None, strid
     sentence  its sentence                                                                1 to N
     ========  ==========================================================================  ===============
 
-    The first N words of a story have what there is: 1 to N. None for N means that nothing is cut.
+    The first N words of a story have what there is: 1 to N. None for N means that nothing is cut. Units that were presented
+    separately, such as sentences of an item list, are read alone in every mode. Where units are sentences of a passage, they
+    are what is counted.
 
     Parameters
     ----------
@@ -92,6 +94,8 @@ def first_words(stimulus: Stimulus, mode: Mode, context_words: int | None, strid
     Growing is the context of Antonello, Vaidya & Huth (2023), there with N = 512.
     """
     number = np.arange(len(stimulus.units))
+    if stimulus.separate:
+        return number
     if mode == "sentence":
         return _sentence_starts(stimulus, context_words)
     if context_words is None:

@@ -141,7 +141,7 @@ class LoadedVectors:
     arithmetic = ""
 
     def extract(self, stimulus: Stimulus, prompt: Prompt) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Look up every word of a story.
+        """Look up every word of a story, and average those of a sentence where units are sentences; unknown ones are zeros.
 
         Yields
         ------
@@ -154,13 +154,14 @@ class LoadedVectors:
         DataError
             If the file is broken, or does not have a word and ``unknown="error"``.
         """
-        found = self.lookup(stimulus.units)
+        words, owner = _words(stimulus)
+        found = self.lookup(words)
         missing = [at for at, vector in enumerate(found) if vector is None]
         if missing and self.model.unknown == "error":
-            words = ", ".join(repr(stimulus.units[at]) for at in missing[:5])
+            named = ", ".join(repr(words[at]) for at in missing[:5])
             raise DataError(
                 f"story {stimulus.story!r}: {self.model.path} has no vector of {len(missing)} of {len(found)} words: "
-                f"{words}{', …' if len(missing) > 5 else ''}. Correct the transcript, or give model.unknown=zero."
+                f"{named}{', …' if len(missing) > 5 else ''}. Correct the transcript, or give model.unknown=zero."
             )
         if len(missing) == len(found):
             raise DataError(
@@ -168,7 +169,10 @@ class LoadedVectors:
                 "are of another language, or written in another way."
             )
         nothing = np.zeros(self.n_dims, np.float32)
-        yield np.arange(len(found)), np.stack([nothing if vector is None else vector for vector in found])[None]
+        each = np.stack([nothing if vector is None else vector for vector in found])
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        values = np.add.reduceat(each, starts) / np.bincount(owner).astype(np.float32)[:, None]
+        yield np.arange(len(starts)), values[None]
 
     def read(self, passages: Sequence[Passage]) -> Iterator[tuple[IntArray, FloatArray]]:
         """Look up the words of every stretch and average them; unknown words count as zeros.
@@ -189,7 +193,14 @@ class LoadedVectors:
 
     def facts(self, stimulus: Stimulus) -> dict[str, float]:
         """Count words that have no vector."""
-        return {"unknown_words": float(sum(vector is None for vector in self.lookup(stimulus.units)))}
+        return {"unknown_words": float(sum(vector is None for vector in self.lookup(_words(stimulus)[0])))}
+
+
+def _words(stimulus: Stimulus) -> tuple[tuple[str, ...], IntArray]:
+    """Words of all units, and which unit each is of: a unit may be a sentence."""
+    split = [unit.split() for unit in stimulus.units]
+    words = tuple(word for own in split for word in own)
+    return words, np.repeat(np.arange(len(split)), [len(own) for own in split])
 
 
 def _spellings(word: str, lower_case: bool) -> list[str]:

@@ -25,6 +25,7 @@ def folder(group):
 def yaml_options(group, name):
     """Options of a YAML file, those of its inner components included."""
     options = yaml.safe_load((CONF / folder(group) / f"{name}.yaml").read_text())
+    options = options.get(group, options)  # a file may set other sections too
     told = {key: GIVEN.get(key, "somewhere") if value == "???" else value for key, value in options.items()}
     told.pop("defaults", None)
     for default in options.get("defaults", []):

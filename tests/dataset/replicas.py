@@ -14,7 +14,7 @@ import numpy as np
 
 from brainexp.align.downsample import total
 from brainexp.containers import FSAVERAGE, Clock
-from brainexp.dataset import deniz2019, harry_potter, lebel2023, little_prince, narratives
+from brainexp.dataset import custom, deniz2019, harry_potter, lebel2023, little_prince, narratives, tuckute2024
 from brainexp.dataset.cortex import haemodynamic_response
 
 #: A story's words are drawn from these; the tiny models know some of them.
@@ -342,6 +342,82 @@ def _mappers(path: Path) -> None:
         file["roi_mask_AC"] = np.arange(N_VOXELS) < 3
 
 
+def sentences(n_items: int) -> list[str]:
+    """Sentences of six words, the same whenever they are asked for."""
+    rng = np.random.default_rng(11)
+    return [" ".join(rng.choice(WORDS, 6)).capitalize() + "." for _ in range(n_items)]
+
+
+def item_responses(items: list[str], n_columns: int, rng: np.random.Generator) -> np.ndarray:
+    """A response per item, array of shape (n_items, n_columns); the first half of the columns responds to letters."""
+    letters = np.array([float(sum(map(str.isalpha, item))) for item in items])
+    signal = np.sqrt(EXPLAINED) * (letters - letters.mean()) / letters.std()
+    noise = rng.standard_normal((len(items), n_columns))
+    responds = np.arange(n_columns) < n_columns // 2
+    return np.where(responds, signal[:, None] + np.sqrt(1 - EXPLAINED) * noise, noise)
+
+
+def tuckute2024_replica(root: Path, swapped: bool = False) -> Path:
+    """Write the table of people in small; ``swapped`` gives every response to another sentence."""
+    root.mkdir(parents=True)
+    items = sentences(tuckute2024.N_ITEMS)
+    lines = ["target_UID,item_id,roi,sentence,response_target,response_target_non_norm,cond,cond_approach"]
+    for subject in tuckute2024.SUBJECTS:
+        rng = np.random.default_rng(int(subject))
+        values = item_responses(items, len(tuckute2024.REGIONS), rng)
+        values = rng.permutation(values) if swapped else values
+        for at, roi in enumerate(tuckute2024.REGIONS):
+            lines += [
+                f'{subject},B.{number},{roi},"{item}",{values[number - 1, at]:.6f},{3 * values[number - 1, at]:.6f},B,B'
+                for number, item in enumerate(items, 1)
+            ]
+        lines += [f"{subject},D.1,{roi},Drive this.,9.0,9.0,D,D_search" for roi in tuckute2024.REGIONS]
+    (root / tuckute2024.LONG).write_text("\n".join(lines) + "\n")
+    return root
+
+
+def custom_replica(root: Path, swapped: bool = False) -> Path:
+    """Write a folder of one's own: four stories, a subject in .npy and one in .h5."""
+    import h5py
+
+    names = [f"story{number}" for number in range(4)]
+    trs = {name: 100 + 5 * at for at, name in enumerate(names)}
+    for name, n_trs in trs.items():
+        (root / name).mkdir(parents=True)
+        rows = zip(*told(name, 2.0 * n_trs), strict=True)
+        lines = [f"{unit}\t{onset:.4f}\t{offset:.4f}" for unit, onset, offset in rows]
+        (root / name / "words.tsv").write_text("word\tonset_s\toffset_s\n" + "\n".join(lines) + "\n")
+    for number, subject in enumerate(("anna", "ben")):
+        (root / subject).mkdir()
+        for at, (name, n_trs) in enumerate(trs.items()):
+            source = names[(at + 1) % len(names)] if swapped else name
+            rng = np.random.default_rng([number, at])
+            (values,) = responses(source, 2.0 * trs[source], Clock(0.0, 2.0, max(trs.values())), rng)[:, :n_trs]
+            if subject == "anna":
+                np.save(root / subject / f"{name}.npy", values)
+            else:
+                with h5py.File(root / subject / f"{name}.h5", "w") as file:
+                    file["data"] = values
+    (root / "dataset.yaml").write_text("tr_s: 2.0\ntrim_s: [10.0, 4.0]\nlicence: CC0\ncitation: me\n")
+    halves = [f"{column}\t{'responds' if responds else 'does_not'}" for column, responds in enumerate(RESPONDS)]
+    (root / "rois.tsv").write_text("column\troi\n" + "\n".join(halves) + "\n")
+    return root
+
+
+def custom_items_replica(root: Path, swapped: bool = False) -> Path:
+    """Write a folder of one's own with passages of four sentences, a row of responses each."""
+    items = sentences(160)
+    values = item_responses(items, 6, np.random.default_rng(4))
+    values = np.random.default_rng(1).permutation(values) if swapped else values
+    (root / "carla").mkdir(parents=True)
+    for at in range(0, len(items), 4):
+        (root / f"p{at:03}").mkdir()
+        (root / f"p{at:03}" / "items.tsv").write_text("item\n" + "\n".join(items[at : at + 4]) + "\n")
+        np.save(root / "carla" / f"p{at:03}.npy", values[at : at + 4])
+    (root / "dataset.yaml").write_text("separate: false\n")
+    return root
+
+
 #: Name of the dataset: what writes its replica, and what a replica declares.
 REPLICAS = {
     "lebel2023": (lebel2023_replica, lebel2023, {
@@ -357,6 +433,8 @@ REPLICAS = {
     "narratives": (narratives_replica, narratives, {"STORIES": NARRATIVES_STORIES, "MESH": NARRATIVES_MESH}),
     "little_prince": (little_prince_replica, little_prince, {"SCANNED_TRS": {"english": PRINCE_TRS}}),
     "harry_potter": (harry_potter_replica, harry_potter, {"SCANNED_TRS": POTTER_TRS, "N_WORDS": N_POTTER_WORDS}),
+    "tuckute2024": (tuckute2024_replica, tuckute2024, {"N_ITEMS": 150, "SUBJECTS": ("848", "853")}),
+    "custom": (custom_replica, custom, {}),
 }  # fmt: skip
 
 
@@ -366,6 +444,10 @@ def columns(name: str) -> tuple[np.ndarray, np.ndarray]:
     responding, noise = np.zeros((2, width), bool)
     responding[at[RESPONDS]], noise[at[~RESPONDS]] = True, True
     return np.tile(responding, 2), np.tile(noise, 2)
+
+
+#: Those whose repeats and triggers are tested, too.
+WITH_REPEATS = ("lebel2023", "deniz2019")
 
 
 def declare(name: str, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import h5py
@@ -17,7 +18,7 @@ from brainexp.errors import BrainexpError
 from brainexp.experiment import Experiment, held_out, require_possible, to_predict
 from brainexp.recordings import recorded
 from brainexp.registry import DATASETS
-from tests.dataset.replicas import REPLICAS, declare, textgrid
+from tests.dataset.replicas import REPLICAS, WITH_REPEATS, declare, textgrid
 
 #: Nothing is wrong with the files, but with what is asked of them.
 NOTHING = str
@@ -129,9 +130,89 @@ RUN = "derivatives/sub-{}/func/sub-{}_task-lppEN_run-{:02}_space-MNIColin27_desc
 FIRST, SECOND = RUN.format("EN057", "EN057", 8), RUN.format("EN057", "EN057", 9)
 SECTION = "annotation/EN/lppEN_section2.TextGrid"
 POTTER = "fMRI/data_subject_F.npy"
+SENTENCES = "brain-lang-data_participant_20230728.csv"
+
+
+def respelled(path, change):
+    path.write_text(change(path.read_text()))
+
+
+def both_wrong(root):
+    """Four faults of three files."""
+    respelled(root / "story0/words.tsv", lambda text: text.replace("onset_s", "onset"))
+    (root / "anna/story1.npy").unlink()
+    np.save(root / "ben/story9.npy", np.zeros((3, 20)))
+    respelled(root / "rois.tsv", lambda text: text + "20\tmore\n")
+
 
 #: Dataset, what is wrong (a function of the replica's folder), further options, and the words of the message.
 DAMAGE = {
+    "sentences cut off": (
+        "tuckute2024", lambda root: cut(root / SENTENCES, 0.3), {},
+        r"20230728\.csv: subject '848' has no response for 2 of the declared items and regions, the first region 'lang_LH_PostTemp'",
+    ),
+    "a table without a column": (
+        "tuckute2024", lambda root: respelled(root / SENTENCES, lambda text: text.replace("item_id", "item")), {},
+        r"20230728\.csv has no column item_id; it has: target_UID, item, roi",
+    ),
+    "a response twice": (
+        "tuckute2024", lambda root: respelled(root / SENTENCES, lambda text: text + text.splitlines()[1] + "\n"), {},
+        r"subject '848' has several responses of lang_LH_AntTemp to item 'B\.1', but one is needed",
+    ),
+    "words where responses should be": (
+        "tuckute2024", lambda root: respelled(root / SENTENCES, lambda text: text.replace(",B,B", "x,B,B", 1)),
+        {"normalised": False}, r"column 'response_target_non_norm' holds '[-.\d]+x', but numbers are needed",
+    ),
+    "an item with two sentences": (
+        "tuckute2024", lambda root: respelled(root / SENTENCES, lambda text: text.replace('."', '!"', 1)), {},
+        r"item 'B\.1' stands for several sentences or rows",
+    ),
+    "another table": (
+        "tuckute2024", lambda root: (root / SENTENCES).rename(root / "other.csv"), {},
+        r"missing file .*20230728\.csv\. Get data\.tar of Tuckute et al\. .* The folder has: other\.csv",
+    ),
+    "a region that is not there": (
+        "tuckute2024", NOTHING, {"regions": "lang_LH_net"}, r"regions=\['lang_LH_net'\] .* Did you mean 'lang_LH_netw'",
+    ),
+    "several problems of one's own folder": (
+        "custom", both_wrong, {},
+        r"has 4 problems: \(1\) story0/words\.tsv: its first line .* lacks onset_s\. \(2\) anna has no responses to story1\. "
+        r"\(3\) ben has responses to story9, but there is no such story\. \(4\) rois\.tsv: 1 lines do not name a column 0\.\.19",
+    ),
+    "milliseconds in one's own words": (
+        "custom", lambda root: respelled(root / "story0/words.tsv", lambda text: re.sub(r"(\d+)\.(\d{3})\d", r"\1\2", text)), {},
+        r"story0: \d+ of \d+ words lie outside the recording, .* Times look like milliseconds",
+    ),
+    "no seconds per TR": (
+        "custom", lambda root: (root / "dataset.yaml").unlink(), {}, r"1 problem: \(1\) dataset\.yaml must say tr_s",
+    ),
+    "a misspelt fact": (
+        "custom", lambda root: respelled(root / "dataset.yaml", lambda text: text + "licens: CC0\n"), {},
+        r"unknown option of dataset\.yaml: 'licens'\. Did you mean 'licence'",
+    ),
+    "columns that differ between stories": (
+        "custom", lambda root: np.save(root / "anna/story0.npy", np.zeros((100, 19))), {},
+        r"anna: stories differ in their number of columns: story0 19, story1 20",
+    ),
+    "rows that differ between subjects": (
+        "custom", lambda root: np.save(root / "anna/story0.npy", np.zeros((99, 20))), {},
+        r"story0: subjects differ in their number of rows: anna 99, ben 100",
+    ),
+    "two files of one story": (
+        "custom", lambda root: shutil.copy(root / "ben/story0.h5", root / "anna"), {},
+        r"anna has several files for story0: story0\.h5, story0\.npy",
+    ),
+    "one hemisphere": (
+        "custom", lambda root: (root / "anna/story0.npy").rename(root / "anna/story0_hemi-R.func.gii"), {},
+        r"anna/story0_hemi-R\.func\.gii is one hemisphere",
+    ),
+    "a cell that is no time": (
+        "custom", lambda root: respelled(root / "story1/words.tsv", lambda text: text + "end\tnow\tthen\n"), {},
+        r"story1/words\.tsv: 1 lines have no number as time, the first is line \d+",
+    ),
+    "words where sentences are asked for": (
+        "custom", NOTHING, {"items": True}, r"story0, .*: items\.tsv is needed \(dataset\.items=true\), but another is there",
+    ),
     "link into an annex that is not fetched": (
         "lebel2023", lambda root: link(root / UTS01 / "avatar.hf5"), {},
         r"UTS01/avatar\.hf5 is a pointer of git-annex or git-lfs, not the data\. Fetch it: datalad get avatar\.hf5",
@@ -457,7 +538,13 @@ DAMAGE = {
 def analysed(dataset, composed, ceiling="dataset"):
     """As far as a run goes before a model is read."""
     experiment = Experiment.from_config(
-        composed("model=tiny_xs", "split.folds=3", f"ceiling.method={ceiling}", "ceiling.bootstraps=0")
+        composed(
+            f"dataset={DATASETS.name_of(dataset)}",
+            "model=tiny_xs",
+            "split.folds=3",
+            f"ceiling.method={ceiling}",
+            "ceiling.bootstraps=0",
+        )
     )
     experiment = dataclasses.replace(experiment, dataset=dataset)
     require_possible(experiment)
@@ -481,11 +568,7 @@ def test_the_message_says_what_is_wrong_and_what_to_do(what, intact, tmp_path, c
     ceiling = options.pop("ceiling", "dataset")
 
     with pytest.raises(BrainexpError, match=rf"(?s){message}") as refused:
-        analysed(
-            DATASETS.member(name)(root=str(tmp_path / name), **options),
-            composed,
-            ceiling,
-        )
+        analysed(DATASETS.member(name)(root=str(tmp_path / name), **options), composed, ceiling)
 
     assert "\n" not in str(refused.value)
 
@@ -494,8 +577,8 @@ def test_the_message_says_what_is_wrong_and_what_to_do(what, intact, tmp_path, c
 def test_undamaged_replicas_pass(name, intact, composed, monkeypatch):
     declare(name, monkeypatch)
 
-    repeated = name in {"lebel2023", "deniz2019"}
-    analysed(DATASETS.member(name)(root=str(intact / name)), composed, "repeats" if repeated else "dataset")
+    ceiling = "repeats" if name in WITH_REPEATS else "dataset"
+    analysed(DATASETS.member(name)(root=str(intact / name)), composed, ceiling)
 
 
 def test_line_ends_of_windows_and_byte_order_marks_change_nothing(intact, tmp_path, monkeypatch):

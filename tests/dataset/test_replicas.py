@@ -21,7 +21,7 @@ N_STORIES = {"lebel2023": 4, "deniz2019": 11, "narratives": 2, "little_prince": 
 DRAWN = {"lebel2023", "deniz2019", "narratives"}
 
 
-@pytest.fixture(params=REPLICAS)
+@pytest.fixture(params=OPTIONS)
 def name(request, monkeypatch):
     declare(request.param, monkeypatch)
     return request.param
