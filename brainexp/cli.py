@@ -261,6 +261,12 @@ def _nearest(key: str) -> str:
     else:
         section = getattr(settings, parents.capitalize(), None)
         known = [one.name for one in dataclasses.fields(section)] if section is not None else []
+    if leaf in known:
+        # Hydra composes a sweep first without what is swept, so a plain value meets the default member.
+        return (
+            f" The chosen {parents} does not have it; another may. In a sweep over {parents} write {key}=choice(VALUE). See "
+            "all options of a run with --cfg job."
+        )
     near = get_close_matches(leaf, known, n=1)
     prefix = f"{parents}." if parents else ""
     guess = f" Did you mean '{prefix}{near[0]}'?" if near else ""

@@ -112,6 +112,10 @@ MISTAKES = [
         ["encoder.alfas=[1]"],
         "there is no option 'encoder.alfas'. Did you mean 'encoder.alphas'? Known: alphas, ",
     ),
+    (
+        ["compression.bits=4"],
+        "there is no option 'compression.bits'. The chosen compression does not have it; another may.",
+    ),
     (["compresion=none"], "there is no option 'compresion'. Did you mean 'compression'?"),
     (["split.fold=3"], "there is no option 'split.fold'. Did you mean 'split.folds'?"),
     (["encoder.alphas=foo"], "encoder 'ridge': alphas: Input should be a valid tuple, got 'foo'"),
