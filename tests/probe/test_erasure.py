@@ -76,7 +76,8 @@ def world(seed=0, n_stories=6, blocks=False):
     clocks = tuple(Clock(0.0, TR_S, int(0.4 * N_WORDS) + 4) for _ in stimuli)
     rows = tuple(slice(0, clock.n_trs) for clock in clocks)
     empty = {subject: {} for subject in SUBJECTS}
-    recordings = Recordings(tuple(stimuli), {one: np.zeros((1, 1)) for one in SUBJECTS}, empty, clocks, rows, "en")
+    columns = {one: slice(at, at + 1) for at, one in enumerate(SUBJECTS)}
+    recordings = Recordings(tuple(stimuli), np.zeros((1, len(SUBJECTS))), columns, empty, clocks, rows, "en")
     drives = [
         np.vstack([np.zeros((1, 2)), (weights @ (labels - labels.mean(axis=0)))[:-1]])
         for weights, labels in zip(word_weights(ALIGN, recordings), runs, strict=True)

@@ -211,7 +211,7 @@ def test_a_run_tells_surprisal_per_region_scored_as_a_baseline_is(composed, smal
         assert {f"probe/perplexity/surprisal_{roi}_r", f"probe/perplexity/surprisal_{roi}_gain"} <= set(metrics)
     assert set(result.tables) >= {"probe_perplexity_surprisal", "probe_perplexity_encoding"}
     # A baseline through the same door gives the baseline's number.
-    _, recordings, _, encode_words = inputs[0]
+    _, recordings, _, encode_words, _ = inputs[0]
     from brainexp.align.lexical import word_length
 
     found = encode_words("length", {one.story: word_length(one.units) for one in recordings.stimuli})
