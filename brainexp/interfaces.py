@@ -357,6 +357,8 @@ class Claims:
         Share of exact zeros over all modules together.
     in_each : bool
         Whether each module has that share, not only all together.
+    ties : bool
+        Whether a few weights more may be zero, one in a hundred at most: those that no score tells from the last that goes.
     two_of_four : bool
         Whether at least two of every four neighbouring inputs are zero.
     ranks : mapping of str to int
@@ -368,6 +370,7 @@ class Claims:
     group_size: int | None = None
     sparsity: float | None = None
     in_each: bool = False
+    ties: bool = False
     two_of_four: bool = False
     ranks: Mapping[str, int] = field(default_factory=dict)
 

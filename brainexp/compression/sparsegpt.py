@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from brainexp.compression.pruning_oneshot import OneShotPruning
 from brainexp.errors import ConfigError
+from brainexp.interfaces import Blueprint, Claims
 from brainexp.registry import COMPRESSIONS
 
 
@@ -38,6 +39,10 @@ class SparseGPT(OneShotPruning):
             raise ConfigError(
                 f"compression 'sparsegpt': block_size={self.block_size} would cut groups of four. Give a multiple of 4."
             )
+
+    def claims(self, blueprint: Blueprint) -> Claims:
+        """Return the share of zeros, with those that tie: weights that were stored in bfloat16 often do."""
+        return replace(super().claims(blueprint), ties=True)
 
     def _zeros(self, shape: tuple[int, int]) -> int:
         if self.two_of_four:

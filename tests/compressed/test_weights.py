@@ -106,6 +106,15 @@ def test_zeros_that_were_there_and_zeros_of_quantization_are_no_fault(rng):
     assert sparsity_fault(full, sparse, Claims(sparsity=0.5)) is not None
 
 
+def test_a_few_more_zeros_are_right_where_scores_may_tie_and_many_are_not(rng):
+    full, ties = {"q": measured(weights(rng))}, Claims(sparsity=0.5, ties=True)
+
+    assert sparsity_fault(full, {"q": measured(pruned(rng, 0.505))}, ties) is None
+    assert sparsity_fault(full, {"q": measured(pruned(rng, 0.505))}, Claims(sparsity=0.5)) is not None
+    assert sparsity_fault(full, {"q": measured(pruned(rng, 0.52))}, ties) is not None
+    assert sparsity_fault(full, {"q": measured(pruned(rng, 0.49))}, ties) is not None
+
+
 def test_a_share_that_is_no_whole_number_of_a_row_may_be_rounded_in_each_row(rng):
     values = rng.normal(size=(24, 64))
     for row in values:
