@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import numpy as np
 
-from brainexp.cache import ArrayCache, digest
+from brainexp.cache import ArrayCache, Notes, digest
 from brainexp.compressed import CompressedModel
 from brainexp.compression.cost import sparsity
 from brainexp.compression.none import NoCompression
@@ -38,8 +35,6 @@ from brainexp.registry import CALIBRATIONS
 from brainexp.score.similarity import linear_cka, relative_error, unbiased_linear_cka
 from brainexp.score.surprisal import perplexities
 from brainexp.settings import Damage
-
-log = logging.getLogger(__name__)
 
 #: Raise when the same options give other numbers.
 DAMAGE_VERSION = 1
@@ -181,7 +176,10 @@ def _of_network(model: Transformer, words: Sequence[str], settings: Damage, cach
         **({"masked": settings.masked_tokens} if masked else {"stride": stride}),
         "version": DAMAGE_VERSION,
     }
-    return _kept(cache_dir, key, lambda: _read_network(model, words, window, stride, settings.masked_tokens))
+    told = Notes(cache_dir / "damage").kept(
+        key, lambda: asdict(_read_network(model, words, window, stride, settings.masked_tokens))
+    )
+    return Measured(told["metrics"], told["curves"], tuple(told["remarks"]))
 
 
 def _read_network(model: Transformer, words: Sequence[str], window: int, stride: int, n_masked: int) -> Measured:
@@ -260,26 +258,3 @@ def _of_layers(base: Transformer, compressed: Transformer, words: Sequence[str],
 def _features(model: Transformer, text: Stimulus, cache: ArrayCache) -> Layers:
     as_it_is = CompressedModel(model, NoCompression(), (), cache.root.parent)
     return word_features(as_it_is, Plain(), [text], cache)[0][text.story]
-
-
-def _kept(cache_dir: Path, key: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:
-    """Return what is kept under a key, or measure it and keep it, whole or not at all."""
-    name = digest(key)
-    path = cache_dir / "damage" / name[:2] / f"{name}.json"
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return Measured(told["metrics"], told["curves"], tuple(told["remarks"]))
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s is broken (%s); it is measured again.", path, error)
-    found = measure()
-    told = {"key": key, "metrics": found.metrics, "curves": found.curves, "remarks": found.remarks}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{uuid4().hex}")
-    try:
-        temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return found

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from brainexp.cache.digest import digest, file_digest
-from brainexp.cache.lock import alone, remove, under_way
-from brainexp.cache.store import ENTRY
-
-log = logging.getLogger(__name__)
+from brainexp.cache.entry import ENTRY, intact, put_in_place
+from brainexp.cache.lock import alone, under_way
 
 #: Takes an empty folder and fills it; returns facts to keep beside it.
 Fill = Callable[[Path], dict[str, float]]
@@ -47,17 +42,8 @@ class FolderCache:
         Every file is checked against its digest; a broken entry is removed with a warning.
         """
         folder = self.folder(key)
-        if not folder.is_dir():
-            return None
-        try:
-            entry = checked_folder(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("cache entry %s is broken (%s); it is made again.", folder, error)
-            remove(folder)
-            return None
-        with suppress(OSError):  # another's cache, which may be read and not written
-            os.utime(folder / ENTRY)  # last use, by which prune chooses
-        return folder, entry["facts"]
+        entry = intact(folder, checked_folder, "made")
+        return None if entry is None else (folder, entry["facts"])
 
     def get_or_put(
         self, key: Mapping[str, Any], fill: Fill, about: Mapping[str, Any], what: str
@@ -92,12 +78,7 @@ class FolderCache:
                 "sha256": {name: file_digest(temporary / name) for name in file_names(temporary)},
                 "facts": facts,
             }
-            (temporary / ENTRY).write_text(json.dumps(entry, indent=1))
-            try:
-                temporary.rename(folder)
-            except OSError:  # only where the file system knows no locks: another job's entry is as good as ours
-                if self.get(key) is None:
-                    temporary.rename(folder)
+            put_in_place(temporary, folder, entry, lambda: self.get(key) is not None)
         return folder, facts
 
 

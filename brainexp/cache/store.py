@@ -7,7 +7,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 from brainexp.cache.digest import digest, file_digest
-from brainexp.cache.lock import alone, remove, under_way
+from brainexp.cache.entry import ENTRY, intact, put_in_place
+from brainexp.cache.lock import alone, under_way
 from brainexp.containers import FloatArray, IntArray, Layers
 from brainexp.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-#: What an entry says of itself.
-ENTRY = "entry.json"
 #: Takes unit indices of shape (n,) and their features of shape (n_layers, n, n_dims).
 Write = Callable[[IntArray, FloatArray], None]
 Found = tuple[Layers, dict[str, float]]
@@ -65,17 +63,8 @@ class ArrayCache:
         Every file is checked against its digest; a broken entry is removed with a warning.
         """
         folder = self.folder(key)
-        if not folder.is_dir():
-            return None
-        try:
-            entry = checked(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("cache entry %s is broken (%s); it is computed again.", folder, error)
-            remove(folder)
-            return None
-        with suppress(OSError):  # another's cache, which may be read and not written
-            os.utime(folder / ENTRY)  # last use, by which prune chooses
-        return layers(folder, entry["shape"]), entry["facts"]
+        entry = intact(folder, checked, "computed")
+        return None if entry is None else (layers(folder, entry["shape"]), entry["facts"])
 
     def get_or_put(
         self,
@@ -136,12 +125,7 @@ class ArrayCache:
                 "sha256": {file.name: file_digest(file) for file in files},
                 "facts": facts,
             }
-            (temporary / ENTRY).write_text(json.dumps(entry, indent=1))
-            try:
-                temporary.rename(folder)
-            except OSError:  # only where the file system knows no locks: another job's entry is as good as ours
-                if self.get(key) is None:
-                    temporary.rename(folder)
+            put_in_place(temporary, folder, entry, lambda: self.get(key) is not None)
         return layers(folder, shape), facts
 
     def _new(self, file: Path, shape: tuple[int, ...]) -> Any:

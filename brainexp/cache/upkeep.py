@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from brainexp.cache.digest import digest
+from brainexp.cache.entry import ENTRY
 from brainexp.cache.folders import checked_folder
 from brainexp.cache.lock import UNFINISHED, lock_file
-from brainexp.cache.store import ENTRY, checked
+from brainexp.cache.store import checked
 
 #: Where features and compressed checkpoints are, in the folder of the cache.
 FEATURES, CHECKPOINTS = "features", "checkpoints"
