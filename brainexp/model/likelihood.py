@@ -274,7 +274,7 @@ class LoadedLanguageModel:
             return self.network(input_ids=tokens, attention_mask=mask, **options).logits.float()
 
     def _require_readable(self, lengths: Sequence[int], texts: Sequence[str]) -> None:
-        limit = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
+        limit = most_tokens(self.network)
         longest = int(np.argmax(lengths))
         if limit is not None and lengths[longest] > limit:
             raise ModelError(

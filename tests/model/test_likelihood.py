@@ -138,3 +138,17 @@ def test_which_words_are_one_token():
     model = Transformer(path=TINY).language_model()
 
     assert model.is_one_token(["was", "antidisestablishment"]) == [True, False]
+
+
+def test_roberta_reads_fewer_tokens_than_it_has_positions(tmp_path):
+    """It counts positions from after its padding."""
+    model = Transformer(path=str(checkpoint("roberta", tmp_path, "MaskedLM"))).language_model()
+    config = model.network.config
+    n_tokens = (
+        config.max_position_embeddings - 1
+    )  # with the two special tokens, as many as there are positions, less one
+    words = " ".join(["a"] * (n_tokens - 2))
+    assert len(model.tokenizer(words)["input_ids"]) == n_tokens
+
+    with pytest.raises(ModelError, match=f"reads at most {config.max_position_embeddings - config.pad_token_id - 1}"):
+        model.likelihoods([words])
