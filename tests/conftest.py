@@ -16,7 +16,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 CONF = Path(__file__).parent.parent / "conf"
-DATA = Path(os.environ.get("BRAINEXP_DATA", Path(__file__).parent.parent.parent / "shared" / "data"))
+# Absolute: tests link to it from folders of their own.
+DATA = Path(os.environ.get("BRAINEXP_DATA", Path(__file__).parent.parent.parent / "shared" / "data")).resolve()
 
 
 def pytest_collection_modifyitems(items):
