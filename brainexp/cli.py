@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import signal
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +27,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from brainexp.result import Result
+    from brainexp.sweeping.launch import Launched
 
 log = logging.getLogger(__name__)
 
 #: Columns of a log file, where no terminal says how wide it is.
 LOG_WIDTH = 110
-#: Sweeps of which this process has run a job; they are shown when all their jobs are done.
-_sweeps: set[Path] = set()
 
 
 def conf_dir() -> str:
@@ -41,34 +43,69 @@ def conf_dir() -> str:
 
 
 def main() -> None:
-    """Run ``brainexp``; a user's mistake ends in one message and exit code 1."""
-    wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
+    """Run ``brainexp``; a user's mistake ends in one message and exit code 1, and so does a sweep of which a job failed."""
+    from brainexp.sweeping import launch
+
     # On a machine with other work, threads that wait by spinning make runs ten times longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries; ours look for themselves
+    wants_trace = _wants_trace()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
+    signal.signal(signal.SIGTERM, _terminated)
+    status = "FAILED"
     try:
         _composed()
-    except (BrainexpError, HydraException, OmegaConfBaseException) as error:
+        status = "FINISHED"
+    except (BrainexpError, HydraException, OmegaConfBaseException, launch.Refused) as error:
         if wants_trace:
             raise
         sys.exit(f"brainexp: {explained(error)}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
     finally:
-        for folder in sorted(_sweeps):
-            show_sweep(folder)
+        if launch.under_way is not None:
+            _end_sweep(launch.under_way, status)
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal to stop, as schedulers send it, ends a run as Ctrl-C does."""
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    raise Terminated
+
+
+def _wants_trace() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def _composed(config: DictConfig) -> None:
-    plain = plain_values(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _sweeps.add(folder.parent)
-    execute(plain, folder)
+        _run_job(config, folder)
+    else:
+        execute(plain_values(config), folder)
+
+
+def _run_job(config: DictConfig, folder: Path) -> None:
+    """Run one job of a sweep; say which it is and what became of it."""
+    from brainexp.sweeping.job import attempt
+
+    this = HydraConfig.get()
+    overrides = [str(one) for one in this.overrides.task if not str(one).startswith("+study=")]
+    console = _console()
+    console.print(
+        f"\njob {this.job.num + 1}{_of_how_many(folder)}  {' '.join(overrides)}", soft_wrap=True, highlight=False
+    )
+    outcome = attempt(lambda: plain_values(config), folder, run_name({}), overrides, execute)
+    if outcome.kind == "same":
+        console.print(f"finished before     {outcome.words}", soft_wrap=True, highlight=False)
+    elif outcome.kind == "failed":
+        print(f"job {this.job.num + 1} failed: {outcome.words}", file=sys.stderr)
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -96,16 +133,19 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
-    from brainexp.settings import Resources
+    from brainexp.settings import Resources, Sweep
+    from brainexp.sweeping.gpus import one_gpu
+    from brainexp.sweeping.ledger import Ledger
     from brainexp.tracking import Tracking, tracked
 
     require_unused(folder)
     experiment = Experiment.from_config(config)
+    ledger = Ledger(Path(validated(Sweep, config["sweep"], "sweep").finished))
     tracking = validated(Tracking, config["tracking"], "tracking")
     resources = validated(Resources, config["resources"], "resources")
-    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
-    with tracked(tracking, config, environment(), name) as record:
+    name = run_name(config)
+    launcher = HydraConfig.get().launcher["_target_"] if HydraConfig.initialized() else ""
+    with one_gpu(resources.gpus, launcher), tracked(tracking, config, environment(), name) as record:
         try:
             require_possible(experiment)
             estimate = estimated(experiment)
@@ -117,8 +157,15 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
             raise
+    ledger.enter(config, folder, getattr(record, "run_id", None))
     show_result(result, name, folder, tracking.uri)
     return result
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """Return model, compression and dataset of a run, as Hydra's groups call them or, without Hydra, the registries."""
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    return "-".join(str(choices.get(group) or config[group]["name"]) for group in ("model", "compression", "dataset"))
 
 
 def show_result(result: Result, name: str, folder: Path, tracking_uri: str | None) -> None:
@@ -143,6 +190,36 @@ def show_result(result: Result, name: str, folder: Path, tracking_uri: str | Non
         console.print(
             f"compare runs        mlflow ui --backend-store-uri {tracking_uri}", soft_wrap=True, highlight=False
         )
+
+
+def _of_how_many(folder: Path) -> str:
+    """How many jobs a job's sweep has, as its launch told; nothing where the sweeper decides as it goes."""
+    from brainexp.report.files import SWEEP
+
+    jobs = json.loads((folder.parent / SWEEP).read_text(encoding="utf-8"))["jobs"]
+    return f" of {jobs}" if jobs else ""
+
+
+def _end_sweep(sweep: Launched, status: str) -> None:
+    """Show what a sweep found and what failed, and close it; exit with 1 if a job failed."""
+    from brainexp.report.sweep import failures, failures_table, records
+
+    failed = failures(sweep.folder)
+    n_left = (sweep.jobs or 0) - len(failed) - len(records(sweep.folder))
+    try:
+        show_sweep(sweep.folder)
+        console = _console()
+        if failed:
+            console.print(failures_table(failed))
+            console.print(f"traces              {sweep.folder}/*/failed.json", soft_wrap=True, highlight=False)
+        if n_left > 0:
+            console.print(f"{n_left} of {sweep.jobs} jobs have not ended.")
+        if failed or n_left > 0:
+            console.print("Give the same command again: only what has not finished is run (sweep.resume=true).")
+    finally:
+        sweep.close("FAILED" if failed and status == "FINISHED" else status)
+    if failed and status == "FINISHED":
+        sys.exit(1)
 
 
 def show_sweep(folder: Path) -> None:
@@ -235,7 +312,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
-def explained(error: Exception) -> str:
+def explained(error: BaseException) -> str:
     """Return an error's words, with the nearest known name where Hydra gives none."""
     words = str(error).strip()
     unknown = re.match(r"Could not override '([\w.@/]+)'", words)
