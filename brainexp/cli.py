@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -53,7 +53,7 @@ def main() -> None:
     wants_trace = _wants_trace()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
     signal.signal(signal.SIGTERM, _terminated)
-    status = "FAILED"
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
         _composed()
         status = "FINISHED"
@@ -93,19 +93,19 @@ def _composed(config: DictConfig) -> None:
 
 def _run_job(config: DictConfig, folder: Path) -> None:
     """Run one job of a sweep; say which it is and what became of it."""
+    from brainexp.report.files import SWEEP
     from brainexp.sweeping.job import attempt
 
-    this = HydraConfig.get()
-    overrides = [str(one) for one in this.overrides.task if not str(one).startswith("+study=")]
-    console = _console()
-    console.print(
-        f"\njob {this.job.num + 1}{_of_how_many(folder)}  {' '.join(overrides)}", soft_wrap=True, highlight=False
-    )
+    number, launch = HydraConfig.get().job.num + 1, json.loads((folder.parent / SWEEP).read_text(encoding="utf-8"))
+    of_how_many = f" of {launch['jobs']}" if launch["jobs"] else ""  # unknown where the sweeper decides as it goes
+    given = [str(one) for one in HydraConfig.get().overrides.task]
+    overrides = [one for one in given if one.partition("=")[0] in launch["swept"] or not launch["swept"]]
+    _tell(f"\njob {number}{of_how_many}  {' '.join(overrides)}")
     outcome = attempt(lambda: plain_values(config), folder, run_name({}), overrides, execute)
     if outcome.kind == "same":
-        console.print(f"finished before     {outcome.words}", soft_wrap=True, highlight=False)
+        _tell(f"finished before     {outcome.words}")
     elif outcome.kind == "failed":
-        print(f"job {this.job.num + 1} failed: {outcome.words}", file=sys.stderr)
+        print(f"job {number} failed: {outcome.words}", file=sys.stderr)
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -128,8 +128,11 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     folder : Path
         Where the run's files go.
     """
+    from brainexp.composition import Experiment
     from brainexp.environment import environment
-    from brainexp.experiment import Experiment, require_possible, run
+    from brainexp.experiment import run
+    from brainexp.labels import run_label
+    from brainexp.objections import require_possible
     from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
@@ -143,29 +146,35 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     ledger = Ledger(Path(validated(Sweep, config["sweep"], "sweep").finished))
     tracking = validated(Tracking, config["tracking"], "tracking")
     resources = validated(Resources, config["resources"], "resources")
-    name = run_name(config)
+    name, label = run_name(config), run_label(config, _choices())
     launcher = HydraConfig.get().launcher["_target_"] if HydraConfig.initialized() else ""
-    with one_gpu(resources.gpus, launcher), tracked(tracking, config, environment(), name) as record:
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    with one_gpu(resources.gpus, launcher), tracked(tracking, config, environment(), label, overrides) as record:
         try:
             require_possible(experiment)
             estimate = estimated(experiment)
             _console().print(estimate_table(estimate, experiment.cache_dir))
             require_fits(estimate, resources, folder)
             result = run(experiment)
-            write(result, folder, name, config, environment())
+            write(result, folder, name, config, environment(), label)
             record(result, folder)
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
             raise
-    ledger.enter(config, folder, getattr(record, "run_id", None))
+    ledger.enter(config, folder, record.run_id)
     show_result(result, name, folder, tracking.uri)
     return result
 
 
 def run_name(config: Mapping[str, Any]) -> str:
     """Return model, compression and dataset of a run, as Hydra's groups call them or, without Hydra, the registries."""
-    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    choices = _choices()
     return "-".join(str(choices.get(group) or config[group]["name"]) for group in ("model", "compression", "dataset"))
+
+
+def _choices() -> Mapping[str, Any]:
+    """What Hydra's groups were set to; nothing without Hydra."""
+    return HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
 
 
 def show_result(result: Result, name: str, folder: Path, tracking_uri: str | None) -> None:
@@ -185,22 +194,12 @@ def show_result(result: Result, name: str, folder: Path, tracking_uri: str | Non
     tests = comparison_table(result.tables["comparisons"], f"model against baselines, {n_subjects} subjects")
     if tests is not None:
         console.print(tests)
-    console.print(f"files and figures   {folder}", soft_wrap=True, highlight=False)
+    _tell(f"files and figures   {folder}")
     if tracking_uri is not None:
-        console.print(
-            f"compare runs        mlflow ui --backend-store-uri {tracking_uri}", soft_wrap=True, highlight=False
-        )
+        _tell(f"compare runs        mlflow ui --backend-store-uri {tracking_uri}")
 
 
-def _of_how_many(folder: Path) -> str:
-    """How many jobs a job's sweep has, as its launch told; nothing where the sweeper decides as it goes."""
-    from brainexp.report.files import SWEEP
-
-    jobs = json.loads((folder.parent / SWEEP).read_text(encoding="utf-8"))["jobs"]
-    return f" of {jobs}" if jobs else ""
-
-
-def _end_sweep(sweep: Launched, status: str) -> None:
+def _end_sweep(sweep: Launched, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
     """Show what a sweep found and what failed, and close it; exit with 1 if a job failed."""
     from brainexp.report.sweep import failures, failures_table, records
 
@@ -211,11 +210,11 @@ def _end_sweep(sweep: Launched, status: str) -> None:
         console = _console()
         if failed:
             console.print(failures_table(failed))
-            console.print(f"traces              {sweep.folder}/*/failed.json", soft_wrap=True, highlight=False)
+            _tell(f"traces              {sweep.folder}/*/failed.json")
         if n_left > 0:
-            console.print(f"{n_left} of {sweep.jobs} jobs have not ended.")
+            _tell(f"{n_left} of {sweep.jobs} jobs have not ended.")
         if failed or n_left > 0:
-            console.print("Give the same command again: only what has not finished is run (sweep.resume=true).")
+            _tell("Give the same command again: what has finished is not run again.")
     finally:
         sweep.close("FAILED" if failed and status == "FINISHED" else status)
     if failed and status == "FINISHED":
@@ -236,7 +235,7 @@ def show_sweep(folder: Path) -> None:
     figure = scale_curve(runs)
     if figure is not None:
         figure.savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
-        console.print(f"r over model size   {folder / FIGURE}", soft_wrap=True, highlight=False)
+        _tell(f"r over model size   {folder / FIGURE}")
     if len(runs) > 1:
         comparisons, remarks = pairing.job_comparisons(runs)
         _show_comparisons(comparisons, remarks, folder)
@@ -255,10 +254,10 @@ def _show_probes(runs: list[dict[str, Any]], folder: Path) -> None:
     if not rates.empty:
         rates.to_csv(folder / RATES_TABLE, index=False)
         tasks.to_csv(folder / TASKS_TABLE, index=False)
-        console.print(f"who wins at probes  {folder / RATES_TABLE}", soft_wrap=True, highlight=False)
+        _tell(f"who wins at probes  {folder / RATES_TABLE}")
     table, remarks = dissociations(runs)
     for remark in remarks:
-        console.print(remark, soft_wrap=True, highlight=False)
+        _tell(remark)
     if table.empty:
         return
     table.to_csv(folder / TABLE, index=False)
@@ -267,8 +266,8 @@ def _show_probes(runs: list[dict[str, Any]], folder: Path) -> None:
         log.info("%s: %s dissociated from alignment (adjusted p %.3g)", row.run, row.competence, row.p_larger_adjusted)
     if table.difference.notna().any():
         dissociation_figure(table).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
-        console.print(f"what is lost        {folder / FIGURE}", soft_wrap=True, highlight=False)
-    console.print(f"its tests           {folder / TABLE}", soft_wrap=True, highlight=False)
+        _tell(f"what is lost        {folder / FIGURE}")
+    _tell(f"its tests           {folder / TABLE}")
 
 
 def _show_costs(runs: list[dict[str, Any]], comparisons: pd.DataFrame, folder: Path) -> None:
@@ -282,9 +281,8 @@ def _show_costs(runs: list[dict[str, Any]], comparisons: pd.DataFrame, folder: P
         return
     rows.to_csv(folder / COST_TABLE, index=False)
     figure.savefig(folder / COST_FIGURE, dpi=DOTS_PER_INCH)
-    console = _console()
-    console.print(f"r over bits         {folder / COST_FIGURE}", soft_wrap=True, highlight=False)
-    console.print(f"its numbers         {folder / COST_TABLE}", soft_wrap=True, highlight=False)
+    _tell(f"r over bits         {folder / COST_FIGURE}")
+    _tell(f"its numbers         {folder / COST_TABLE}")
 
 
 def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Path) -> None:
@@ -294,7 +292,7 @@ def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Pat
 
     console = _console()
     for remark in remarks:
-        console.print(remark, soft_wrap=True, highlight=False)
+        _tell(remark)
     if comparisons.empty:
         return
     comparisons.to_csv(folder / TABLE, index=False)
@@ -302,8 +300,13 @@ def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Pat
     if tests is not None:
         console.print(tests)
         forest(comparisons).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
-        console.print(f"differences of r    {folder / FIGURE}", soft_wrap=True, highlight=False)
-    console.print(f"all tests           {folder / TABLE}", soft_wrap=True, highlight=False)
+        _tell(f"differences of r    {folder / FIGURE}")
+    _tell(f"all tests           {folder / TABLE}")
+
+
+def _tell(line: str) -> None:
+    """Print a line as it is, however long."""
+    _console().print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _console() -> Console:
@@ -325,7 +328,7 @@ def _nearest(key: str) -> str:
     """What was probably meant by an option that Hydra does not know."""
     import dataclasses
 
-    from brainexp import experiment, settings  # noqa: F401  the experiment registers the members
+    from brainexp import composition, settings  # noqa: F401  the composition registers the members
     from brainexp.registry import REGISTRIES
 
     parents, _, leaf = key.rpartition(".")

@@ -7,11 +7,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from brainexp.environment import git_commit
 from brainexp.report.files import FAILED, SAME, write_json
 from brainexp.sweeping.ledger import Finished, Ledger
+
+if TYPE_CHECKING:
+    from brainexp.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +74,13 @@ def attempt(
 def _attempted(config: Config, folder: Path, name: str, run: Callable[[Config, Path], object]) -> Outcome:
     from brainexp.registry import validated
     from brainexp.settings import Sweep
+    from brainexp.tracking import Tracking
 
     settings = validated(Sweep, config["sweep"], "sweep")
+    tracking = validated(Tracking, config["tracking"], "tracking")
     ledger = Ledger(Path(settings.finished))
     with ledger.alone(config, name):
-        before = ledger.find(config) if settings.resume else None
+        before = _finished_before(ledger, config, folder, tracking) if settings.resume else None
         if before is None:
             (folder / SAME).unlink(missing_ok=True)
             run(config, folder)
@@ -84,6 +89,10 @@ def _attempted(config: Config, folder: Path, name: str, run: Callable[[Config, P
         told = {"folder": str(before.folder), "run_id": before.run_id, "config_hash": before.config_hash}
         write_json(folder / SAME, told)
     return Outcome("same", f"{before.folder}{_other_commit(before)}")
+
+
+def _finished_before(ledger: Ledger, config: Config, folder: Path, tracking: Tracking) -> Finished | None:
+    return ledger.find(config) or ledger.adopted(config, folder) or ledger.restored(config, tracking)
 
 
 def _other_commit(before: Finished) -> str:

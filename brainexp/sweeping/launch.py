@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -19,8 +19,6 @@ from brainexp.errors import BrainexpError, ConfigError
 if TYPE_CHECKING:
     from brainexp.tracking import Tracking
 
-#: Tells jobs, wherever they run, which run of the tracker they belong to.
-PARENT = "BRAINEXP_PARENT_RUN_ID"
 #: Groups and sections that say how and where a sweep runs, not what it is.
 MEANS = ("hydra", "tracking", "sweep", "report", "resources", "cache.dir", "cache/dir")
 SQLITE = "sqlite:"
@@ -54,14 +52,13 @@ class Launched:
     jobs: int | None
     held: ExitStack
 
-    def close(self, status: str) -> None:
+    def close(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """Tell the tracker how the sweep ended, ``FINISHED``, ``FAILED`` or ``KILLED``, and let go of its folder."""
-        from brainexp.tracking import close_sweep
+        from brainexp.tracking import PARENT, close_sweep
 
         os.environ.pop(PARENT, None)
         try:
-            if self.run_id is not None:
-                close_sweep(self.tracking, self.run_id, status, self.folder)
+            close_sweep(self.tracking, self.run_id, status, self.folder)
         finally:
             self.held.close()
 
@@ -98,7 +95,7 @@ def launched(config: DictConfig) -> Launched:
     """
     from brainexp.registry import validated
     from brainexp.report.files import SWEEP, write_json
-    from brainexp.tracking import Tracking, open_sweep
+    from brainexp.tracking import PARENT, Tracking, open_sweep
 
     told = OmegaConf.to_container(OmegaConf.masked_copy(config, ["study", "tracking"]), resolve=True)
     assert isinstance(told, dict)
@@ -107,7 +104,8 @@ def launched(config: DictConfig) -> Launched:
     require_shareable(tracking, str(config.hydra.launcher["_target_"]))
     overrides = [str(one) for one in config.hydra.overrides.task]
     folder = Path(config.hydra.sweep.dir).absolute()
-    jobs = job_overrides(config)
+    batch = job_overrides(config)
+    jobs = None if batch is None else len(batch)
     with ExitStack() as stack:
         _hold(folder, stack)
         require_own(folder, overrides)
@@ -121,17 +119,18 @@ def launched(config: DictConfig) -> Launched:
             "run_id": run_id,
             "tracking_uri": tracking.uri,
             "experiment": tracking.experiment,
-            "jobs": None if jobs is None else len(jobs),
+            "jobs": jobs,
+            "swept": swept(batch or []),
         }
         write_json(folder / SWEEP, written)
         if run_id is not None:
             os.environ[PARENT] = run_id
-        return Launched(folder, tracking, run_id, written["jobs"], stack.pop_all())
+        return Launched(folder, tracking, run_id, jobs, stack.pop_all())
 
 
 def require_shareable(tracking: Tracking, launcher: str) -> None:
     """Raise ConfigError if jobs on several machines would write to one SQLite file: network file systems lose its locks."""
-    if launcher.endswith("SlurmLauncher") and (tracking.uri or "").startswith(SQLITE) and not _offline(tracking):
+    if launcher.endswith("SlurmLauncher") and str(tracking.uri).startswith(SQLITE) and tracking.live:
         raise ConfigError(
             f"tracking.uri={tracking.uri} is one file, to which jobs on several machines would write at once; on a network "
             "file system that breaks it. Give the address of a server, tracking.uri=http://HOST:5000 (docs/tracker.md), or "
@@ -181,6 +180,15 @@ def job_overrides(config: DictConfig) -> list[list[str]] | None:
     return batch
 
 
+def swept(batch: Sequence[Sequence[str]]) -> list[str]:
+    """Names of what is not the same in all jobs.
+
+    >>> swept([["model=gpt2", "seed=1"], ["model=gpt2", "seed=2"]])
+    ['seed']
+    """
+    return [given[0].partition("=")[0] for given in zip(*batch, strict=True) if len({*given}) > 1]
+
+
 def _hold(folder: Path, stack: ExitStack) -> None:
     from filelock import FileLock, Timeout
 
@@ -193,10 +201,6 @@ def _hold(folder: Path, stack: ExitStack) -> None:
         ) from None
     except OSError:  # a file system without locks
         return
-
-
-def _offline(tracking: Tracking) -> bool:
-    return bool(getattr(tracking, "offline", False))
 
 
 def _note(study: Mapping[str, Any], overrides: Sequence[str]) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brainexp.cache.lock import held
 from brainexp.identity import config_hash, inputs_hash
 from brainexp.report.files import RESULT, write_json
+
+if TYPE_CHECKING:
+    from brainexp.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +82,33 @@ class Ledger:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_json(self.root / f"{config_hash(config)}.json", told)
+
+    def adopted(self, config: Mapping[str, Any], folder: Path) -> Finished | None:
+        """Enter the result that a job left in its own folder before it was killed, and return it; None if there is none."""
+        found = finished(folder, None, config)
+        if found is not None:
+            log.warning("%s was written by a job that was killed before its end; the tracker may not have it.", folder)
+            self.enter(config, folder, None)
+        return found
+
+    def restored(self, config: Mapping[str, Any], tracking: Tracking) -> Finished | None:
+        """Download the result of a config that has finished according to the tracker, enter and return it."""
+        from brainexp.tracking import finished_run, restore
+
+        name = config_hash(config)
+        run_id = finished_run(tracking, name)
+        if run_id is None:
+            return None
+        folder, partial = self.root / name, self.root / f".{name}"
+        for old in (folder, partial):
+            shutil.rmtree(old, ignore_errors=True)
+        restore(tracking, run_id, partial)
+        if finished(partial, run_id, config) is None:
+            shutil.rmtree(partial)
+            return None
+        partial.rename(folder)
+        self.enter(config, folder, run_id)
+        return finished(folder.absolute(), run_id, config)
 
     def alone(self, config: Mapping[str, Any], name: str) -> AbstractContextManager[bool]:
         """Hold the lock of a config, so that no two launches run it at the same time; wait for another holder."""
