@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ SQLITE = "sqlite:///"
 PARENT = "BRAINEXP_PARENT_RUN_ID"
 #: Tag by which a run is found again, whatever became of the answer to the request that made it.
 RECORD = "brainexp.record"
+#: What databases say that are locked, starting or out of connections.
+PASSING_WORDS = re.compile("locked|starting up|shutting down|too many|connection|timeout", re.IGNORECASE)
 #: Runs that one search names; the condition of a search is sent in a request.
 MAX_LISTED = 50
 #: Longest that a store takes.
@@ -155,8 +158,8 @@ def opened(tracking: Tracking) -> Store:
     from filelock import FileLock
     from mlflow import MlflowClient
 
-    for chatty in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
     remote = tracking.uri.startswith("http")
     if remote:
         return _reached(tracking, lambda: MlflowClient(tracking.uri), remote, None)
@@ -175,11 +178,12 @@ def opened(tracking: Tracking) -> Store:
 
 def _reached(tracking: Tracking, connect: Callable[[], MlflowClient], remote: bool, artifacts: str | None) -> Store:
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         client = patiently(tracking.patience_s, remote, connect)
         experiment_id = patiently(tracking.patience_s, remote, _experiment, client, tracking.experiment, artifacts)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).split("\n")[0]
         raise ConfigError(
             f"tracking.uri={tracking.uri} cannot be used: {reason} Start the server, correct the address, give "
@@ -227,7 +231,10 @@ def _passes(error: BaseException, remote: bool) -> bool:
     """Whether a request may succeed later: the server is away or overloaded, or a database is locked."""
     import requests
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
 
+    if isinstance(error, OperationalError):
+        return PASSING_WORDS.search(str(error)) is not None
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return error.response.status_code >= 500 or error.response.status_code == 429
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):

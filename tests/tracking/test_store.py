@@ -8,6 +8,8 @@ import time
 import pytest
 import requests
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
+from sqlalchemy.exc import OperationalError
 
 from brainexp.errors import ConfigError
 from brainexp.tracking import Tracking
@@ -24,7 +26,8 @@ def http_error(status):
 
 PASSING = [
     (MlflowException(AWAY), True),
-    (MlflowException("database is locked", error_code=14), False),  # TEMPORARILY_UNAVAILABLE
+    (MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE), False),
+    (OperationalError("SELECT 1", {}, Exception("database is locked")), False),
     (requests.ConnectionError("refused"), True),
     (requests.Timeout("slow"), True),
     (http_error(503), True),
@@ -32,9 +35,10 @@ PASSING = [
 ]
 LASTING = [
     (MlflowException("Detected out-of-date database schema"), False),
-    (MlflowException("no such run", error_code=1003), True),
-    (MlflowException("Invalid Host header", error_code=7), True),
+    (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), True),
+    (MlflowException("Invalid Host header", error_code=PERMISSION_DENIED), True),
     (http_error(403), True),
+    (OperationalError("SELECT 1", {}, Exception("unable to open database file")), False),
     (ValueError("a mistake of ours"), True),
 ]
 
