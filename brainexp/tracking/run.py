@@ -21,7 +21,7 @@ from brainexp.settings import decisive
 from brainexp.tracking.files import send
 from brainexp.tracking.record import RECORD_FILE, Record, log_params, log_values
 from brainexp.tracking.shown import columns, inputs, points, tags_of_config, tags_of_result
-from brainexp.tracking.store import PARENT, Store, Tracking, opened, shortened
+from brainexp.tracking.store import PARENT, Store, Tracking, opened, shortened, without_credentials
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +94,11 @@ class Recorder:
                 raise
             self._lost = True
             log.debug("the result was not recorded", exc_info=True)
-            told = (self._tracking.uri, str(error).strip().split("\n")[0], self._folder, self._tracking.uri)
+            uri, reason = without_credentials(self._tracking.uri or ""), str(error).strip().split("\n")[0]
             log.error(
                 "The result is written but not recorded in %s (%s). Record it when that is mended: python -m brainexp.sync "
                 "%s tracking.uri=%s",
-                *told,
+                *(uri, reason, self._folder, uri),
             )
 
 

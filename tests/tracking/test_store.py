@@ -156,6 +156,15 @@ def test_a_file_that_is_no_database_is_an_error_in_words(tmp_path):
         opened(Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", patience_s=0))
 
 
+def test_a_database_alone_is_refused_and_its_password_not_shown():
+    with pytest.raises(
+        ConfigError, match=r"tracking.uri=postgresql\+psycopg://db/mlflow is a database.*tracking.uri=http"
+    ) as raised:
+        opened(Tracking(uri="postgresql+psycopg://me:secret@db/mlflow"))
+
+    assert "secret" not in str(raised.value)
+
+
 def test_patience_is_not_negative():
     with pytest.raises(ConfigError, match="patience_s must be 0 or more, in seconds, got -1"):
         Tracking(patience_s=-1)
