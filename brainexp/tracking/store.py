@@ -197,8 +197,8 @@ def _reached(tracking: Tracking, connect: Callable[[], MlflowClient], artifacts:
         reason = str(error).split("\n")[0]
         told = without_credentials(f"tracking.uri={tracking.uri} cannot be used: {reason}")
         raise ConfigError(
-            f"{told} Start the server, correct the address, give tracking.offline=true to record in the run's folder for now, "
-            "or tracking.uri=null to record nothing."
+            f"{told} Start the server, correct the address, give tracking.offline=true to record in the run's folder for "
+            "now, or tracking.uri=null to record nothing."
         ) from error
     return Store(client, experiment_id, remote, tracking.patience_s)
 
