@@ -21,10 +21,12 @@ from brainexp.tracking.files import finished_run, log_folder, restore
 from brainexp.tracking.run import Recorder, tracked
 from brainexp.tracking.store import PARENT, Tracking
 from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs
+from brainexp.tracking.sync import Synced, sync
 
 __all__ = [
     "PARENT",
     "Recorder",
+    "Synced",
     "Tracking",
     "close_sweep",
     "config_hash",
@@ -33,5 +35,6 @@ __all__ = [
     "open_sweep",
     "restore",
     "study_runs",
+    "sync",
     "tracked",
 ]
