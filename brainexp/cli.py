@@ -91,7 +91,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     folder : Path
         Where the run's files go.
     """
-    from brainexp.environment import environment
+    from brainexp.environment import attachments, environment
     from brainexp.experiment import Experiment, require_possible, run
     from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
@@ -112,7 +112,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
             _console().print(estimate_table(estimate, experiment.cache_dir))
             require_fits(estimate, resources, folder)
             result = run(experiment)
-            write(result, folder, name, config, environment())
+            write(result, folder, name, config, environment(), attachments())
             record(result, folder)
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log

@@ -48,6 +48,7 @@ from brainexp.model.transformer import Transformer
 from brainexp.partition import Partition, partitioned
 from brainexp.probe.erasure import Erasure
 from brainexp.progress import Stopwatch
+from brainexp.provenance import DRAWING, of_compression, of_data, of_features, of_files, of_model
 from brainexp.readout import READOUT_FORMATS, Readout, read_out
 from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded, word_space
 from brainexp.registry import (
@@ -127,9 +128,13 @@ class Experiment:
             memory_bytes=validated(Resources, config.get("resources") or {}, "resources").memory_bytes,
         )
 
+    def seeds_of(self, stage: str) -> list[int]:
+        """Return from what the stage's random numbers start."""
+        return [self.seed, crc32(stage.encode())]
+
     def rng(self, stage: str) -> np.random.Generator:
         """Return the stage's own random numbers, the same whatever other stages draw."""
-        return np.random.default_rng([self.seed, crc32(stage.encode())])
+        return np.random.default_rng(self.seeds_of(stage))
 
 
 def run(experiment: Experiment) -> Result:
@@ -162,6 +167,7 @@ def run(experiment: Experiment) -> Result:
         folds = held_out(experiment, recordings.run_lengths)
         if experiment.scoring.shuffle == "circular_shift":
             require_shiftable([len(fold.test) for fold in folds], experiment.scoring.block_trs)
+        data = of_data(recordings)  # before its array is taken over
         target, voxels = to_predict(experiment, recordings, folds)
 
     with watch.stage("ceiling"):
@@ -255,7 +261,33 @@ def run(experiment: Experiment) -> Result:
     result = replace(result, tables={**result.tables, "clocks": clock_table(recordings.audits)})
     result = compared(result, experiment.scoring, experiment.rng("comparisons"))
     tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
-    return replace(result, tables={**result.tables, **tables}, compression=compressed_as(experiment))
+    return replace(
+        result,
+        tables={**result.tables, **tables},
+        compression=compressed_as(experiment),
+        provenance=provenance_of(experiment, recordings.stimuli, data, features),
+    )
+
+
+def provenance_of(
+    experiment: Experiment, stimuli: Sequence[Stimulus], data: Mapping[str, Any], features: Mapping[str, Layers]
+) -> dict[str, Any]:
+    """Tell from what the numbers came: seeds, and digests of data, weights and features (see `brainexp.provenance`)."""
+    stages = (*DRAWING, *(f"probe {name}" for name in experiment.probes))
+    components = {
+        "dataset": DATASETS.options(experiment.dataset),
+        "model": MODELS.options(experiment.model),
+        "compression": COMPRESSIONS.options(experiment.compression),
+        "probe": {name: PROBES.options(one) for name, one in experiment.probes.items()},
+    }
+    return {
+        "seeds": {"root": experiment.seed, **{stage: experiment.seeds_of(stage) for stage in stages}},
+        "files": of_files(components),
+        "data": dict(data),
+        "model": of_model(experiment.model),
+        "compression": of_compression(smaller(experiment, stimuli=stimuli)),
+        "features": of_features(features),
+    }
 
 
 def require_possible(experiment: Experiment) -> None:

@@ -4,6 +4,7 @@
 """
 
 from brainexp.cache.digest import digest, file_digest
+from brainexp.cache.entry import stored_entry
 from brainexp.cache.folders import FolderCache
 from brainexp.cache.notes import Notes
 from brainexp.cache.room import disk_free, features_cost, readable_bytes, require_room
@@ -21,4 +22,5 @@ __all__ = [
     "file_digest",
     "readable_bytes",
     "require_room",
+    "stored_entry",
 ]

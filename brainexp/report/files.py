@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from brainexp.cache import digest
 from brainexp.errors import ConfigError
 from brainexp.report.brain import write_maps
 from brainexp.report.figures import write_figures
 from brainexp.result import Result
+from brainexp.settings import decisive
 
 RESULT = "result.json"
 SCORES = "scores.parquet"
@@ -31,7 +33,14 @@ def require_unused(folder: Path) -> None:
         )
 
 
-def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+def write(
+    result: Result,
+    folder: Path,
+    name: str,
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    attachments: Mapping[str, str] | None = None,
+) -> None:
     """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
 
     Parameters
@@ -46,6 +55,8 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
         The resolved config; ``report.figures`` says whether to draw, ``readout`` in which format weights are saved.
     environment : mapping
         On what it was made.
+    attachments : mapping of str to str, optional
+        What else is to be told of it: files by name, and their text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
@@ -61,6 +72,8 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
         if config["report"]["figures"]:
             write_figures(result, partial / "figures")
             write_maps(result, partial / "maps", partial / "figures")
+        for file_name, text in (attachments or {}).items():
+            (partial / file_name).write_text(text, encoding="utf-8", errors="surrogateescape")
         record = {
             "name": name,
             "compression": result.compression,
@@ -70,7 +83,9 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             "subjects": list(result.voxels.subjects),
             "remarks": list(result.remarks),
             "config": config,
+            "config_hash": digest(decisive(config)),
             "environment": environment,
+            "provenance": result.provenance,
         }
         (partial / RESULT).write_text(json.dumps(record, indent=1, allow_nan=False))
         for made in sorted(partial.iterdir(), key=lambda path: path.name == RESULT):
