@@ -26,7 +26,25 @@ SQLITE = "sqlite:///"
 MAX_PARAM = 6000
 MAX_TAG = 8000
 
-Record = Callable[[Result, Path], None]
+
+@dataclass(frozen=True)
+class Record:
+    """What records a result: called with it, and with the folder whose files are recorded beside it.
+
+    Parameters
+    ----------
+    run_id : str or None
+        Id of the open run; None where nothing is recorded.
+    log : callable
+        Takes the result and the folder.
+    """
+
+    run_id: str | None
+    log: Callable[[Result, Path], None]
+
+    def __call__(self, result: Result, folder: Path) -> None:
+        """Record what was found."""
+        self.log(result, folder)
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,7 @@ def tracked(
         If the tracking store cannot be reached.
     """
     if tracking.uri is None:
-        yield _record_nothing
+        yield Record(None, _record_nothing)
         return
     client, experiment_id = _client(tracking)
     run_id = client.create_run(
@@ -89,12 +107,48 @@ def tracked(
     ).info.run_id
     try:
         _log_params(client, run_id, config)
-        yield lambda result, folder: _log_result(client, run_id, result, folder)
+        yield Record(run_id, lambda result, folder: _log_result(client, run_id, result, folder))
     except BaseException as error:
         client.set_tag(run_id, "brainexp.error", f"{type(error).__name__}: {error}"[:MAX_TAG])
         client.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
+
+
+def mark(tracking: Tracking, run_id: str | None, tags: Mapping[str, str]) -> None:
+    """Put tags on a run; nothing where nothing is recorded."""
+    if run_id is not None:
+        client, _ = _client(tracking)
+        for name, value in tags.items():
+            client.set_tag(run_id, name, value[:MAX_TAG])
+
+
+def restore(tracking: Tracking, run_id: str, folder: Path) -> None:
+    """Download the files of a run into a folder.
+
+    Raises
+    ------
+    ConfigError
+        If the tracker holds no such run.
+    """
+    from mlflow.exceptions import MlflowException
+
+    assert tracking.uri is not None
+    if tracking.uri.startswith(SQLITE) and not Path(tracking.uri.removeprefix(SQLITE)).is_file():
+        raise ConfigError(
+            f"there is no run {run_id}: tracking.uri={tracking.uri} names no database that is there. Give the one "
+            "in which the run was recorded: tracking.uri=..."
+        )
+    client, _ = _client(tracking)
+    try:
+        client.get_run(run_id)
+        client.download_artifacts(run_id, "", str(folder))
+    except MlflowException as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(
+            f"run {run_id} cannot be read from tracking.uri={tracking.uri}: {reason} Give the tracker in which it was "
+            "recorded: tracking.uri=..."
+        ) from error
 
 
 def _record_nothing(result: Result, folder: Path) -> None:
