@@ -8,6 +8,7 @@ import platform
 import re
 import resource
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,15 @@ def without_credentials(text: str) -> str:
     'tracking.uri=https://***@tracker:5000/x'
     """
     return CREDENTIALS.sub("***@", text)
+
+
+def public(value: Any) -> Any:
+    """Return a JSON-like value, such as a config, without names and passwords in its addresses."""
+    if isinstance(value, Mapping):
+        return {name: public(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [public(one) for one in value]
+    return without_credentials(value) if isinstance(value, str) else value
 
 
 def git_commit(folder: Path) -> str | None:

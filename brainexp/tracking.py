@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainexp.cache import digest
+from brainexp.environment import public
 from brainexp.errors import ConfigError
 from brainexp.result import Result
 from brainexp.settings import decisive, leaves
@@ -207,7 +208,7 @@ def _log_params(client: MlflowClient, run_id: str, config: Mapping[str, Any]) ->
 
     params = []
     for key, value in leaves(config):
-        text = str(value)
+        text = str(public(value))
         params.append(Param(key, text if len(text) <= MAX_PARAM else "too long for MLflow: see result.json"))
     client.log_batch(run_id, params=params)
 

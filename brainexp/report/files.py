@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from brainexp.cache import digest
+from brainexp.environment import public
 from brainexp.errors import ConfigError
 from brainexp.report.brain import write_maps
 from brainexp.report.figures import write_figures
@@ -82,7 +83,7 @@ def write(
             "layers": list(result.layers),
             "subjects": list(result.voxels.subjects),
             "remarks": list(result.remarks),
-            "config": config,
+            "config": public(config),
             "config_hash": digest(decisive(config)),
             "environment": environment,
             "provenance": result.provenance,

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from brainexp.reproduce.threads import threads_as_recorded
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from brainexp.result import Result
     from brainexp.tracking import Tracking
 
 USAGE = f"""usage: python -m brainexp.reproduce RUN [OPTION=VALUE ...] [out=DIR] [tolerance=X] [--fresh] [--dry-run]
@@ -216,7 +215,7 @@ def _sources(made: Rebuilt) -> tuple[dict[str, Any], dict[str, Any] | None]:
     from brainexp.registry import MODELS
 
     groups = ("dataset", "model", "compression", "probe")
-    files = of_files({group: made.config[group] for group in groups})
+    files = of_files({group: made.config.get(group) or {} for group in groups})
     try:
         return files, of_model(MODELS.build(made.config["model"]))
     except ModelError:
@@ -271,7 +270,7 @@ def _run_again(
     from brainexp.tracking import mark, tracked
 
     config, name = made.config, str(recorded.content.get("name", "run"))
-    experiment = Experiment.from_config(config)
+    experiment, started = Experiment.from_config(config), datetime.now(UTC)
     with tracked(tracking, config, environment(), config["tracking"]["run_name"]) as record:
         mark(tracking, record.run_id, {"brainexp.reproduces": recorded.named})
         require_possible(experiment)
@@ -282,7 +281,11 @@ def _run_again(
         _write(comparison, recorded, made, differences, folder)
         record(result, folder)
         mark(tracking, record.run_id, {"brainexp.reproduced": comparison.verdict})
-    _show(comparison, result, name, folder, tracking)
+    show_result(result, name, folder, tracking.uri)
+    console = _console()
+    console.print(comparison_table(comparison, result.provenance["features"], started))
+    console.print(verdict_line(comparison), soft_wrap=True, highlight=False)
+    console.print(f"all findings        {folder / REPRODUCTION}", soft_wrap=True, highlight=False)
     return comparison
 
 
@@ -303,14 +306,6 @@ def _write(
     unfinished = folder / f".partial-{REPRODUCTION}"
     unfinished.write_text(json.dumps(told, indent=1, allow_nan=False, default=str), encoding="utf-8")
     unfinished.rename(folder / REPRODUCTION)
-
-
-def _show(comparison: Comparison, result: Result, name: str, folder: Path, tracking: Tracking) -> None:
-    show_result(result, name, folder, tracking.uri)
-    console = _console()
-    console.print(comparison_table(comparison, result.provenance["features"]))
-    console.print(verdict_line(comparison), soft_wrap=True, highlight=False)
-    console.print(f"all findings        {folder / REPRODUCTION}", soft_wrap=True, highlight=False)
 
 
 def _console() -> Console:

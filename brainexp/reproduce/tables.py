@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from brainexp.reproduce.comparison import DIFFERS, IDENTICAL, OTHER_BITS, STAGES, UNKNOWN, WITHIN, Comparison, most
@@ -50,7 +51,7 @@ def differences_table(differences: Sequence[Difference]) -> Table:
     return table
 
 
-def comparison_table(comparison: Comparison, features: Mapping[str, Any]) -> Table:
+def comparison_table(comparison: Comparison, features: Mapping[str, Any], started: datetime) -> Table:
     """Put every stage in a row: the worst that was found in it, and where.
 
     Parameters
@@ -58,7 +59,9 @@ def comparison_table(comparison: Comparison, features: Mapping[str, Any]) -> Tab
     comparison : Comparison
         What was found.
     features : mapping
-        As the repetition has recorded them: some may have been in the cache.
+        As the repetition has recorded them.
+    started : datetime
+        When it began; features that were computed before have been in the cache.
 
     Returns
     -------
@@ -66,10 +69,10 @@ def comparison_table(comparison: Comparison, features: Mapping[str, Any]) -> Tab
     """
     from rich.table import Table
 
-    made = sorted({one["made"] for one in features["stories"].values() if "made" in one})
-    table = Table(
-        title="recorded run and its repetition", caption=f"features were computed {_span(made)}" if made else None
-    )
+    made = [datetime.fromisoformat(one["made"]) for one in features["stories"].values() if "made" in one]
+    kept = [one for one in made if one < started.replace(microsecond=0)]
+    told = f"features of {len(kept)} of {len(made)} stories were in the cache, not computed anew; --fresh computes them"
+    table = Table(title="recorded run and its repetition", caption=told if kept else None)
     for column in ("stage", "compared", "verdict"):
         table.add_column(column)
     table.add_column("largest", justify="right")
@@ -96,7 +99,3 @@ def verdict_line(comparison: Comparison) -> str:
     if comparison.reproduced:
         return f"reproduced within {comparison.tolerance:g}: numbers differ{how_far}.{begins}"
     return f"not reproduced within {comparison.tolerance:g}: {largest.what} ({largest.stage}) differ{how_far}.{begins}"
-
-
-def _span(made: Sequence[str]) -> str:
-    return made[0] if len(made) == 1 else f"from {made[0]} to {made[-1]}"
