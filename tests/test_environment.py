@@ -1,10 +1,10 @@
 """What is recorded of software and hardware, and what never is."""
 
 import json
-import os
 import re
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_everything_can_be_written_as_json():
 
     assert json.loads(json.dumps(told)) == told
     assert told["packages"]["numpy"] == version("numpy")
-    assert told["working_directory"] == os.getcwd()
+    assert told["working_directory"] == str(Path.cwd())
     assert told["cpu"]["model"]
     assert told["cpu"]["torch"]
     assert {one["user_api"] for one in told["threads"]} >= {"blas", "torch"}
@@ -45,7 +45,7 @@ def test_a_broken_installation_fails_no_run(tmp_path, monkeypatch):
 
 
 def test_uncommitted_changes_are_attached(monkeypatch):
-    monkeypatch.setattr(module, "checkout", lambda folder: Checkout("abc-dirty", "diff --git a/x b/x\n"))
+    monkeypatch.setattr(module, "checkout", lambda _: Checkout("abc-dirty", "diff --git a/x b/x\n"))
 
     told = environment()
 
@@ -56,14 +56,15 @@ def test_uncommitted_changes_are_attached(monkeypatch):
 
 
 def test_nothing_is_attached_where_nothing_is_changed(monkeypatch):
-    monkeypatch.setattr(module, "checkout", lambda folder: Checkout("abc", ""))
+    monkeypatch.setattr(module, "checkout", lambda _: Checkout("abc", ""))
 
     assert list(attachments()) == ["environment.txt"]
     assert environment()["git_diff"] is None
 
 
 @pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "BRAINEXP_API_KEY", "HF_HUB_AUTH", "TORCH_SECRET", "MKL_PASSWORD", "CUDA_CREDENTIALS", "HF_tokens"]
+    "name",
+    ["HF_TOKEN", "BRAINEXP_API_KEY", "HF_HUB_AUTH", "TORCH_SECRET", "MKL_PASSWORD", "CUDA_CREDENTIALS", "HF_tokens"],
 )
 def test_secrets_of_the_shell_are_named_but_not_recorded(monkeypatch, name):
     monkeypatch.setenv(name, "hunter2")

@@ -94,7 +94,10 @@ def test_files_of_an_option_are_told_by_names_and_sizes(tmp_path, monkeypatch):
     elsewhere = of_files({"dataset": {"root": str(tmp_path / "moved")}})
     assert elsewhere["dataset.root"]["digest"] == first["dataset.root"]["digest"]
     (tmp_path / "moved" / "a.txt").write_text("123456")
-    assert of_files({"dataset": {"root": str(tmp_path / "moved")}})["dataset.root"]["digest"] != first["dataset.root"]["digest"]
+    assert (
+        of_files({"dataset": {"root": str(tmp_path / "moved")}})["dataset.root"]["digest"]
+        != first["dataset.root"]["digest"]
+    )
 
 
 def test_of_very_many_files_the_first_are_counted_and_that_is_said(tmp_path, monkeypatch):
@@ -189,7 +192,8 @@ def test_a_run_records_data_weights_compression_and_features(composed, small_run
 
 def test_other_weights_have_another_source(composed, small_run, checkpoints):
     one, other = (
-        Experiment.from_config(composed(*small_run, f"model.path={checkpoints[name]}")).model for name in ("gpt2", "llama")
+        Experiment.from_config(composed(*small_run, f"model.path={checkpoints[name]}")).model
+        for name in ("gpt2", "llama")
     )
 
     assert module.of_model(one)["source"] == module.of_model(one)["source"] != module.of_model(other)["source"]
