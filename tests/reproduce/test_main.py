@@ -278,7 +278,7 @@ def test_data_that_have_moved_give_the_same_bits(composed, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     custom_replica(tmp_path / "mine")
     config = composed(
-        "dataset=custom", "dataset.root=mine", "model=local", f"model.path={model}", "encoder.alphas=[100]", "split.folds=2",
+        "dataset=custom", "dataset.root=mine", "model=local", f"model.path={model}", "encoder.alphas=[100]", "split.folds=3",
         "scoring.permutations=20", "baselines=[]", "partition.spaces=[]", "report.figures=false", "tracking.uri=null",
         "ceiling.method=none", "align.delays=[1]",
     )  # fmt: skip
