@@ -7,8 +7,9 @@ import pytest
 
 from brainexp import provenance as module
 from brainexp.cache import ArrayCache
+from brainexp.composition import Experiment
 from brainexp.containers import Clock
-from brainexp.experiment import Experiment, run
+from brainexp.experiment import run
 from brainexp.provenance import array_digest, of_data, of_features, of_files, paths
 from brainexp.recordings import recorded
 from brainexp.registry import DATASETS

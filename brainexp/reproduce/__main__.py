@@ -261,8 +261,10 @@ def _run_again(
     folder: Path,
 ) -> Comparison:
     """Run, compare, write and record."""
+    from brainexp.composition import Experiment
     from brainexp.environment import attachments, environment
-    from brainexp.experiment import Experiment, require_possible, run
+    from brainexp.experiment import run
+    from brainexp.objections import require_possible
     from brainexp.preflight import estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import write

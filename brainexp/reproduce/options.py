@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from brainexp import experiment  # noqa: F401  it registers the members
+from brainexp import composition  # noqa: F401  it registers the members
 from brainexp.errors import ConfigError
 from brainexp.provenance import PATH_OPTIONS, existing, paths
 from brainexp.registry import (

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainexp.experiment import Experiment, run
+from brainexp.composition import Experiment
+from brainexp.experiment import run
 from brainexp.report.files import write
 from brainexp.reproduce.comparison import (
     DIFFERS,

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
+from brainexp.composition import Experiment
 from brainexp.errors import ConfigError
-from brainexp.experiment import Experiment
 from brainexp.registry import REGISTRIES
 from brainexp.reproduce.options import SECTIONS, rebuilt
 
