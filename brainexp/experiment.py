@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from brainexp.progress import Stopwatch
 from brainexp.provenance import DRAWING, of_compression, of_data, of_features, of_files, of_model
 from brainexp.readout import Readout, read_out
 from brainexp.recordings import Recordings, feature_space, layer_designs, recorded, word_space
-from brainexp.registry import COMPRESSIONS, DATASETS, MODELS, PROBES
+from brainexp.registry import COMPRESSIONS, plain_fields
 from brainexp.result import MODEL, Result, Voxels, clock_table, over_areas, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 
@@ -182,11 +182,11 @@ def provenance_of(
 ) -> dict[str, Any]:
     """Tell from what the numbers came: seeds, and digests of data, weights and features (see `brainexp.provenance`)."""
     stages = (*DRAWING, *(f"probe {name}" for name in experiment.probes))
-    components = {
-        "dataset": DATASETS.options(experiment.dataset),
-        "model": MODELS.options(experiment.model),
-        "compression": COMPRESSIONS.options(experiment.compression),
-        "probe": {name: PROBES.options(one) for name, one in experiment.probes.items()},
+    components = {  # the dataset may be one of the caller's own, which no registry knows
+        "dataset": plain_fields(experiment.dataset) if is_dataclass(experiment.dataset) else {},
+        "model": plain_fields(experiment.model),
+        "compression": plain_fields(experiment.compression),
+        "probe": {name: plain_fields(one) for name, one in experiment.probes.items()},
     }
     return {
         "seeds": {"root": experiment.seed, **{stage: experiment.seeds_of(stage) for stage in stages}},

@@ -280,7 +280,7 @@ def test_data_that_have_moved_give_the_same_bits(composed, tmp_path, monkeypatch
     config = composed(
         "dataset=custom", "dataset.root=mine", "model=local", f"model.path={model}", "encoder.alphas=[100]", "split.folds=3",
         "scoring.permutations=20", "baselines=[]", "partition.spaces=[]", "report.figures=false", "tracking.uri=null",
-        "ceiling.method=none", "align.delays=[1]",
+        "ceiling.method=none", "align.delays=[1]", "model.context_words=5",
     )  # fmt: skip
     execute(config, tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
