@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from brainexp.cache import digest, file_digest
+from brainexp.cache import digest, source_digest
 from brainexp.containers import FloatArray, IntArray, Passage, Stimulus
 from brainexp.errors import DataError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, ModelSize, Prompt
@@ -63,7 +63,7 @@ class StaticVectors:
 
     def source(self) -> dict[str, Any]:
         """Return the digest of the file, how it is read and, for random vectors, the seed."""
-        source = {"file": file_digest(self._file), "binary": layout(self._file, self.format).binary}
+        source = {"file": source_digest(self._file), "binary": layout(self._file, self.format).binary}
         return {**source, **({"seed": self.seed} if self.weights == "random" else {})}
 
     def require_ready(self) -> None:

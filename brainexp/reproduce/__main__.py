@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from brainexp.cli import LOG_WIDTH, conf_dir, explained, plain_values, show_result
 from brainexp.compress import require_free
-from brainexp.errors import BrainexpError, ConfigError, ModelError
+from brainexp.errors import BrainexpError, ConfigError, DataError, ModelError
 from brainexp.reproduce.comparison import EXCLUDED, TOLERANCE, Comparison, compared
 from brainexp.reproduce.differences import Difference, before
 from brainexp.reproduce.options import Rebuilt, rebuilt
@@ -150,11 +150,11 @@ def reproduced(request: Request) -> bool:
         folder = request.out or _new_folder(recorded)
         made = _rebuilt(request, recorded, defaults, tracking, folder)
         with threads_as_recorded(recorded.environment.get("threads") or []):
-            differences = before(recorded, made, *_sources(made))
+            files, model = _sources(made)
+            differences = before(recorded, made, files, model)
             print_differences(recorded, differences)
-            possible = not made.unknown and not made.missing
             if request.dry:
-                return possible
+                return not made.unknown and not made.missing and model is not None
             _require_possible(recorded, made)
             require_free(folder)
             try:
@@ -218,7 +218,7 @@ def _sources(made: Rebuilt) -> tuple[dict[str, Any], dict[str, Any] | None]:
     files = of_files({group: made.config.get(group) or {} for group in groups})
     try:
         return files, of_model(MODELS.build(made.config["model"]))
-    except ModelError:
+    except (ModelError, DataError):
         return files, None
 
 
@@ -244,7 +244,8 @@ def print_differences(recorded: Recorded, differences: Sequence[Difference]) -> 
     console.print(f"{recorded.content.get('name', 'run')}   {recorded.named}", soft_wrap=True, highlight=False)
     console.print(f"brainexp {told.get('brainexp')}, commit {told.get('git_commit')}", soft_wrap=True, highlight=False)
     if told.get("git_diff"):
-        diff = recorded.folder / str(told["git_diff"]["file"])
+        name = str(told["git_diff"]["file"])
+        diff = recorded.folder / name if recorded.named == str(recorded.folder) else f"{name} (of the run's artifacts)"
         console.print(f"with changes that no commit holds: git apply {diff}", soft_wrap=True, highlight=False)
     if differences:
         console.print(differences_table(differences))

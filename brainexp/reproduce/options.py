@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -108,7 +108,7 @@ def rebuilt(
     given = {name: (_put(fitting, name, value), value) for name, value in changes.items()}
     kept = {name: value for name, value in unknown.items() if name not in dropped}
     given |= {f"~{name}": (unknown[name], None) for name in sorted(dropped)}
-    return Rebuilt(fitting, given, moved, kept, new, dict(_missing(fitting, named)))
+    return Rebuilt(fitting, given, moved, kept, new, dict(_missing(fitting, {*named} - changes.keys())))
 
 
 def _fitting(
@@ -239,7 +239,7 @@ def _at(config: Mapping[str, Any], name: str) -> Any:
     return dict(leaves(config))[name]
 
 
-def _missing(config: Mapping[str, Any], named: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _missing(config: Mapping[str, Any], named: Collection[str]) -> Iterator[tuple[str, str]]:
     """Paths that are not there, of options that named one when the run was made, or name one beyond doubt."""
     for name, values in paths(config).items():
         for value in values:

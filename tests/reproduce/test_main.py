@@ -271,6 +271,14 @@ def test_missing_data_are_told_with_the_way_out_before_anything_runs(place, here
     assert not (tmp_path / "again").exists()
 
 
+def test_weights_that_are_not_to_be_had_are_told(place, here, tmp_path, capsys):
+    def elsewhere(record):
+        record["config"]["model"]["path"] = "/nowhere/model"
+
+    assert main([altered(place, tmp_path, elsewhere), here, "--dry-run"]) == 1
+    assert "not to be had" in capsys.readouterr().out
+
+
 def test_data_that_have_moved_give_the_same_bits(composed, tmp_path, monkeypatch, model, capsys):
     """A folder of one's own, given relative to where the run was started."""
     from tests.dataset.replicas import custom_replica

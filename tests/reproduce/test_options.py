@@ -154,6 +154,17 @@ def test_a_path_that_is_not_there_is_told_and_another_can_be_given(composed, def
     assert given.given == {"dataset.root": ("data", f"{tmp_path}/moved")}
 
 
+def test_a_model_on_a_hub_can_be_given_for_a_folder(composed, defaults, tmp_path):
+    recorded = composed("model=local", "model.path=mine")
+
+    made = rebuilt(recorded, defaults, ["model.path=org/model"], directory=tmp_path, named=["model.path"])
+
+    assert made.missing == {}
+    assert rebuilt(recorded, defaults, directory=tmp_path, named=["model.path"]).missing == {
+        "model.path": str(tmp_path / "mine")
+    }
+
+
 def test_names_on_a_hub_are_no_missing_paths(composed, defaults, tmp_path):
     recorded = composed("model=local", "model.path=org/model")
 
