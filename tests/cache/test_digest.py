@@ -1,5 +1,6 @@
 import hashlib
 import os
+import sys
 
 from brainexp.cache import digest, file_digest, source_digest
 
@@ -28,7 +29,9 @@ def test_a_source_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
     file.write_bytes(b"abc")
     first = source_digest(file)
     read = []
-    monkeypatch.setattr("brainexp.cache.digest.file_digest", lambda path: read.append(path) or file_digest(path))
+    monkeypatch.setattr(
+        sys.modules["brainexp.cache.digest"], "file_digest", lambda path: read.append(path) or file_digest(path)
+    )
 
     assert source_digest(file) == first == file_digest(file)
     assert read == []
