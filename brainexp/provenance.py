@@ -7,7 +7,6 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def of_data(recordings: Recordings) -> dict[str, Any]:
         voxel's mean taken out, and nuisance regressors, by subject.
     """
     stories = {
-        one.story: digest([_of_stimulus(one), asdict(clock)])
+        one.story: digest([_of_stimulus(one), float(clock.start_s), float(clock.tr_s), int(clock.n_trs)])
         for one, clock in zip(recordings.stimuli, recordings.clocks, strict=True)
     }
     responses = {}

@@ -75,6 +75,13 @@ def test_a_response_a_regressor_a_word_and_a_clock_change_only_their_own_digest(
     assert changed(nuisance={**regressor, "p1": {"motion": (np.ones((5, 1)),)}}) == ["p1"]
 
 
+def test_clocks_of_numpys_numbers_are_told_as_those_of_python(recordings):
+    first = recordings.clocks[0]
+    alike = Clock(np.float64(first.start_s), np.float32(first.tr_s), np.int64(first.n_trs))
+
+    assert of_data(replace(recordings, clocks=(alike, *recordings.clocks[1:]))) == of_data(recordings)
+
+
 def test_files_of_an_option_are_told_by_names_and_sizes(tmp_path, monkeypatch):
     (tmp_path / "data" / "sub").mkdir(parents=True)
     (tmp_path / "data" / "a.txt").write_text("12345")
