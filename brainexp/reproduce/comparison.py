@@ -103,8 +103,9 @@ class Comparison:
 
     @property
     def first(self) -> Finding | None:
-        """Where to look first: the earliest finding that is not identical; None where all is."""
-        return next((one for one in self.findings if one.verdict not in (IDENTICAL, UNKNOWN)), None)
+        """Where to look first: the earliest finding that is more than rounding, else the earliest; None where all is equal."""
+        unlike = [one for one in self.findings if one.verdict not in (IDENTICAL, UNKNOWN)]
+        return next((one for one in unlike if one.verdict != WITHIN), unlike[0] if unlike else None)
 
     def of(self, stage: str) -> tuple[Finding, ...]:
         """Findings of a stage."""

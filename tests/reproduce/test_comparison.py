@@ -246,6 +246,27 @@ def test_digests_locate_but_do_not_decide(runs):
     assert [one.where for one in found.of("features") if one.verdict == OTHER_BITS] == ["1 of 3: 1"]
 
 
+def test_rounding_in_an_earlier_stage_is_not_where_to_look_first(runs):
+    def changed(record):
+        record["metrics"]["features/words"] *= 1 + 1e-9
+        record["metrics"]["alignment/r"] += 1e-3
+
+    before = compared(*runs)
+    change_record(runs[1], changed)
+    found = compared(*runs)
+
+    assert before.first is None
+    assert [one.verdict for one in found.of("features") if one.what == "metrics"] == [WITHIN]
+    assert found.first.stage == "encoding"
+    change_record(
+        runs[1], lambda record: record["metrics"].update(json.loads((runs[0] / "result.json").read_text())["metrics"])
+    )
+    change_record(
+        runs[1], lambda record: record["metrics"].update({"alignment/r": record["metrics"]["alignment/r"] + 1e-9})
+    )
+    assert (compared(*runs).verdict, compared(*runs).first.stage) == (WITHIN, "encoding")
+
+
 def test_a_record_without_digests_is_compared_by_its_numbers(runs):
     change_record(runs[0], lambda record: record.pop("provenance"))
 
