@@ -103,7 +103,7 @@ class Comparison:
 
     @property
     def first(self) -> Finding | None:
-        """Where to look first: the earliest finding that is more than rounding, else the earliest; None where all is equal."""
+        """Where to look first: the earliest finding that is more than rounding, else the earliest; None if all is equal."""
         unlike = [one for one in self.findings if one.verdict not in (IDENTICAL, UNKNOWN)]
         return next((one for one in unlike if one.verdict != WITHIN), unlike[0] if unlike else None)
 
