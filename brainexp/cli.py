@@ -69,7 +69,9 @@ def main() -> None:
     except Exception as error:
         if wants_trace or type(error).__module__.split(".")[0] not in LAUNCHERS:
             raise
-        sys.exit(f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory.")
+        sys.exit(
+            f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory."
+        )
     except KeyboardInterrupt as interrupt:
         status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
@@ -138,7 +140,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         Where the run's files go.
     """
     from brainexp.composition import Experiment
-    from brainexp.environment import environment
+    from brainexp.environment import attachments, environment
     from brainexp.experiment import run
     from brainexp.labels import run_label
     from brainexp.objections import require_possible
@@ -165,7 +167,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
             _console().print(estimate_table(estimate, experiment.cache_dir))
             require_fits(estimate, resources, folder)
             result = run(experiment)
-            write(result, folder, name, config, environment(), label)
+            write(result, folder, name, config, environment(), label, attachments())
             record(result, folder)
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log

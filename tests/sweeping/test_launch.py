@@ -85,7 +85,9 @@ def test_without_a_tracker_only_the_folder_is_told(config, tmp_path, opened):
 def test_a_folder_that_another_launch_is_filling_is_left_alone(config, opened):
     opened.append(launched(config("tracking.uri=null")))
 
-    with pytest.raises(ConfigError, match="another launch is filling .*sweep. Wait for it, or give another hydra.sweep.dir"):
+    with pytest.raises(
+        ConfigError, match="another launch is filling .*sweep. Wait for it, or give another hydra.sweep.dir"
+    ):
         launched(config("tracking.uri=null"))
 
 
@@ -135,7 +137,9 @@ def test_trackers_that_bear_the_jobs_are_taken(launcher, tracking):
 
 
 def test_one_file_for_many_machines_is_refused_with_advice():
-    with pytest.raises(ConfigError, match="is one file, to which jobs on several machines would write.*tracking.offline=true"):
+    with pytest.raises(
+        ConfigError, match="is one file, to which jobs on several machines would write.*tracking.offline=true"
+    ):
         require_shareable(Tracking("sqlite:///mlflow.db"), SLURM)
 
 

@@ -139,7 +139,9 @@ def test_a_sweep_that_is_told_to_stop_closes_what_it_opened(tmp_path, small_run,
     assert stopped.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], err
     assert "interrupted; nothing half-written is left" in err
     assert "2 of 2 jobs have not ended" in out
-    assert [run.info.status for run in tracked(tmp_path, kind="sweep") + tracked(tmp_path, kind="run")] == ["KILLED"] * 2
+    assert [run.info.status for run in tracked(tmp_path, kind="sweep") + tracked(tmp_path, kind="run")] == [
+        "KILLED"
+    ] * 2
     assert not list(tmp_path.glob("sweep/*/result.json"))
 
 
@@ -179,7 +181,9 @@ def test_a_job_that_a_scheduler_stops_is_queued_again_and_ends_as_if_undisturbed
     assert launch.returncode == 0, out + err
     assert "Requeued job" in log.with_suffix(".err").read_text()
     assert log.read_text().count("job 1 of 2") == 2  # it started again
-    whole = sweep(tmp_path, *words[:-2], "hydra.sweep.dir=whole", f"sweep.finished={tmp_path}/apart", "tracking.uri=null")
+    whole = sweep(
+        tmp_path, *words[:-2], "hydra.sweep.dir=whole", f"sweep.finished={tmp_path}/apart", "tracking.uri=null"
+    )
     assert whole.returncode == 0, whole.stderr
     assert len(records(tmp_path / "sweep")) == 2
     assert numbers(records(tmp_path / "sweep")) == numbers(records(tmp_path / "whole"))
