@@ -18,6 +18,8 @@ A dataset is a frozen dataclass that serves `brainexp.interfaces.Dataset`. One t
 
 from brainexp.dataset import (
     alice,
+    alice_ds002322,
+    blank2014,
     custom,
     deniz2019,
     harry_potter,
@@ -25,12 +27,15 @@ from brainexp.dataset import (
     little_prince,
     narratives,
     passage,
+    pereira2018,
     synthetic,
     tuckute2024,
 )
 
 __all__ = [
     "alice",
+    "alice_ds002322",
+    "blank2014",
     "custom",
     "deniz2019",
     "harry_potter",
@@ -38,6 +43,7 @@ __all__ = [
     "little_prince",
     "narratives",
     "passage",
+    "pereira2018",
     "synthetic",
     "tuckute2024",
 ]
