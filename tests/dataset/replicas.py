@@ -13,7 +13,28 @@ from pathlib import Path
 import numpy as np
 
 from brainexp.containers import FSAVERAGE, Clock
-from brainexp.dataset import custom, deniz2019, harry_potter, lebel2023, little_prince, narratives, tuckute2024
+from brainexp.dataset import (
+    alice_ds002322,
+    blank2014,
+    custom,
+    deniz2019,
+    harry_potter,
+    lebel2023,
+    little_prince,
+    narratives,
+    pereira2018,
+    tuckute2024,
+)
+from tests.dataset.item_replicas import (
+    ALICE_TRS,
+    BLANK_PIECES,
+    N_ALICE_ROWS,
+    PACKED_SUBJECTS,
+    PEREIRA,
+    alice_ds002322_replica,
+    blank2014_replica,
+    pereira2018_replica,
+)
 from tests.dataset.planting import (
     N_VOXELS,
     RESPONDS,
@@ -364,11 +385,16 @@ REPLICAS = {
     "harry_potter": (harry_potter_replica, harry_potter, {"SCANNED_TRS": POTTER_TRS, "N_WORDS": N_POTTER_WORDS}),
     "tuckute2024": (tuckute2024_replica, tuckute2024, {"N_ITEMS": 150, "SUBJECTS": ("848", "853")}),
     "custom": (custom_replica, custom, {}),
+    "pereira2018": (pereira2018_replica, pereira2018, {"EXPERIMENTS": PEREIRA, "PACKED_SUBJECTS": PACKED_SUBJECTS}),
+    "blank2014": (blank2014_replica, blank2014, {"N_ROWS": sum(BLANK_PIECES.values())}),
+    "alice_ds002322": (alice_ds002322_replica, alice_ds002322, {"N_TRS": ALICE_TRS, "N_ROWS": N_ALICE_ROWS}),
 }  # fmt: skip
 
 
 def columns(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Columns of all subjects side by side that respond to words, and those that are noise."""
+    if name == "alice_ds002322":  # six spheres
+        return np.tile(np.arange(6) < 3, 2), np.tile(np.arange(6) >= 3, 2)
     at, width = (MEASURED[:N_VOXELS], NARRATIVES_VOXELS) if name == "narratives" else (np.arange(N_VOXELS), N_VOXELS)
     responding, noise = np.zeros((2, width), bool)
     responding[at[RESPONDS]], noise[at[~RESPONDS]] = True, True
