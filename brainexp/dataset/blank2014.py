@@ -186,16 +186,15 @@ class Blank2014:
     @cached_property
     def _rows(self) -> dict[str, IntArray]:
         """Rows of each story in the order in which they were heard: the file is sorted by text."""
-        identifiers = self._identifier
-        unknown = [one for one in identifiers if str(one) not in self._text]
+        identifiers = [str(one) for one in self._identifier]
+        unknown = [one for one in identifiers if one not in self._text]
         if unknown or len(set(identifiers)) < len(identifiers):
             what = f"no text of {unknown[0]!r}" if unknown else "an identifier twice"
             raise DataError(f"{self._path}: stimulus_id does not tell rows apart: there is {what}. {HOW_TO_GET}")
-        place = {one: _place(one, self._path) for one in map(str, identifiers)}
-        order = sorted(range(len(identifiers)), key=lambda row: place[str(identifiers[row])])
+        place = [_place(one, self._path) for one in identifiers]
         rows: dict[str, list[int]] = {story: [] for story in STORIES}
-        for row in order:
-            story = place[str(identifiers[row])][0]
+        for row in sorted(range(len(place)), key=place.__getitem__):
+            story = place[row][0]
             if story not in rows:
                 raise DataError(f"{self._path}: unknown story {story!r}.{did_you_mean(story, STORIES)} {HOW_TO_GET}")
             rows[story].append(row)

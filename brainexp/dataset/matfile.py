@@ -18,6 +18,8 @@ from brainexp.registry import did_you_mean
 #: How MATLAB files begin, whatever their version; in those of 7.3 an HDF5 file follows.
 SIGNATURE = b"MATLAB "
 HDF5_BELOW = b"MATLAB 7.3"
+#: Bytes of the header of older versions, and of the tag before each variable.
+HEADER_BYTES, TAG_BYTES = 128, 8
 #: MATLAB's own part of a 7.3 file.
 REFERENCES = "#refs#"
 
@@ -33,6 +35,7 @@ def mat_shapes(path: Path, how_to_get: str) -> dict[str, tuple[int, ...]]:
                 for name, held in file.items()
                 if name != REFERENCES
             }
+    _require_whole(path, how_to_get)
     try:
         return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
     except _damages() as error:
@@ -97,6 +100,20 @@ def _version_7_3(path: Path, how_to_get: str) -> bool:
             f"{path} is no MATLAB file: it begins with {head!r}. Remove it and fetch it again. {how_to_get}"
         )
     return head == HDF5_BELOW
+
+
+def _require_whole(path: Path, how_to_get: str) -> None:
+    """Raise DataError if a file ends before its last variable does; scipy would take it for one with fewer variables."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        order = "<" if file.read(HEADER_BYTES)[-2:] == b"IM" else ">"
+        at = HEADER_BYTES
+        while at < size:
+            file.seek(at)
+            tag = file.read(TAG_BYTES)
+            at += TAG_BYTES + (struct.unpack(f"{order}II", tag)[1] if len(tag) == TAG_BYTES else size)
+    if at != size:
+        raise _damaged(path, EOFError(f"a variable ends at byte {at}"), how_to_get)
 
 
 def _damages() -> tuple[type[Exception], ...]:

@@ -251,10 +251,11 @@ def _checked(
 ) -> Passages:
     """Hold what was read against itself."""
     n_passages = min(len(names), len(topics))
-    if len(passage) != len(sentences) or passage.min(initial=1) < 1 or passage.max(initial=0) > n_passages:
+    first, last = (int(passage.min()), int(passage.max())) if len(passage) else (0, 0)
+    if len(passage) != len(sentences) or first < 1 or last > n_passages:
         raise DataError(
-            f"{where}: {len(sentences)} sentences with {len(passage)} passage numbers from {passage.min(initial=1)} to "
-            f"{passage.max(initial=0)}, but there are {len(names)} passages and topics of {len(topics)}. {how_to_get}"
+            f"{where}: {len(sentences)} sentences with {len(passage)} passage numbers from {first} to {last}, but there are "
+            f"{len(names)} passages and topics of {len(topics)}. {how_to_get}"
         )
     empty = [at for at, sentence in enumerate(sentences, 1) if not sentence]
     if empty:
