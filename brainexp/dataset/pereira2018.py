@@ -62,7 +62,8 @@ class Pereira2018:
     experiment : {"384sentences", "243sentences"}
         Experiment 2, 96 passages of 4 sentences, or 3, 72 passages of 3 or 4; each has 24 topics.
     subjects : "all", a name or names
-        Who is analysed: "P01", "M02" and so on, or "018" and so on of the assembly; all are those on disk who took part.
+        Who is analysed: "P01", "M02" and so on, or "018" (or 18) and so on of the assembly; all are those on disk who took
+        part.
     read : {"passage", "alone"}
         Whether a model reads a sentence after those of its passage before it, or by itself.
     order : {"topic", "file"}
@@ -79,7 +80,7 @@ class Pereira2018:
 
     root: str | None = None
     experiment: Literal["384sentences", "243sentences"] = "384sentences"
-    subjects: str | tuple[str, ...] = "all"
+    subjects: str | int | tuple[str | int, ...] = "all"
     read: Literal["passage", "alone"] = "passage"
     order: Literal["topic", "file"] = "topic"
     atlas: str | None = None
@@ -152,9 +153,11 @@ class Pereira2018:
                 f"dataset 'pereira2018': sentences of {subject} are others, or in another order, than those of {first}: a "
                 f"file is of another version. {HOW_TO_GET}"
             )
-        values = self._source.values(subject)[:, self._columns[subject]]
+        values, columns = self._source.values(subject), self._columns[subject]
+        if not np.array_equal(columns, np.arange(values.shape[1])):
+            values = values[:, columns]
         return tuple(
-            Responses(subject, story, values[rows], Clock(start_s=0.0, tr_s=1.0, n_trs=len(rows)))
+            Responses(subject, story, _part(values, rows), Clock(start_s=0.0, tr_s=1.0, n_trs=len(rows)))
             for story, rows in self._rows.items()
         )
 
@@ -253,3 +256,9 @@ class Pereira2018:
                 "another grid. Give dataset.grid=FILE on the grid of the data."
             )
         return places, size, affine
+
+
+def _part(values: FloatArray, rows: IntArray) -> FloatArray:
+    """Rows of an array; a view of it where they follow one another, as those of a passage do."""
+    first, last = int(rows[0]), int(rows[-1])
+    return values[first : last + 1] if last - first + 1 == len(rows) else values[rows]
