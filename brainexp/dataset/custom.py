@@ -102,7 +102,7 @@ class Held:
 @DATASETS.register("custom")
 @dataclass(frozen=True)
 class Custom:
-    """Stories as ``STORY/words.tsv``, responses as ``SUBJECT/STORY.npy``, ``.h5``, ``.nii``, ``.nii.gz`` or two ``.func.gii``.
+    """Stories as ``STORY/words.tsv``, responses as ``SUBJECT/STORY.npy``, ``.h5``, ``.nii(.gz)`` or two ``.func.gii``.
 
     Everything that is wrong with the folder is told at once.
 
