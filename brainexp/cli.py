@@ -91,8 +91,10 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     folder : Path
         Where the run's files go.
     """
+    from brainexp.composition import Experiment
     from brainexp.environment import environment
-    from brainexp.experiment import Experiment, require_possible, run
+    from brainexp.experiment import run
+    from brainexp.objections import require_possible
     from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
@@ -248,7 +250,7 @@ def _nearest(key: str) -> str:
     """What was probably meant by an option that Hydra does not know."""
     import dataclasses
 
-    from brainexp import experiment, settings  # noqa: F401  the experiment registers the members
+    from brainexp import composition, settings  # noqa: F401  the composition registers the members
     from brainexp.registry import REGISTRIES
 
     parents, _, leaf = key.rpartition(".")
