@@ -171,13 +171,14 @@ class AliceDs002322:
     def space(self, subject: str) -> Space:
         """Return the voxels of the mask, the same for all, or the spheres."""
         if self.columns == "spheres":
-            return Space(
+            spheres = Space(
                 kind="rois",
                 n_voxels=len(ROIS),
                 rois={roi: np.array([column]) for column, roi in enumerate(ROIS)},
                 coordinates_mm=np.array(APPROXIMATE_MNI_MM),
                 note="Places are the usual ones of the named areas; the authors published no coordinates.",
             )
+            return self.rois.of(spheres, subject)
         mask, affine = self._mask
         space = Space(kind="volume", n_voxels=int(mask.sum()), rois={}, mask=mask, affine=affine, note="MNI, by SPM8.")
         return self.rois.of(space, subject)

@@ -165,7 +165,7 @@ class Blank2014:
             raise DataError(f"{self._path} has {', '.join(wrong)}: it is of another version. {HOW_TO_GET}")
         return held
 
-    @property
+    @cached_property
     def _identifier(self) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
         """What each row of responses is, such as "Boar.3.0": story, sentence and part of the sentence."""
         return self._held.presentation["stimulus_id"].astype(str)

@@ -24,22 +24,9 @@ HEADER_BYTES, TAG_BYTES = 128, 8
 REFERENCES = "#refs#"
 
 
-def mat_shapes(path: Path, how_to_get: str) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of all variables of a MATLAB file, as MATLAB has them, without reading them; errors as `matfile`."""
-    import scipy.io
-
-    if _version_7_3(path, how_to_get):
-        with hdf5(path, how_to_get, begins_with=HDF5_BELOW) as file:
-            return {
-                name: tuple(reversed(getattr(held, "shape", (1, 1))))
-                for name, held in file.items()
-                if name != REFERENCES
-            }
-    _require_whole(path, how_to_get)
-    try:
-        return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
-    except _damages() as error:
-        raise _damaged(path, error, how_to_get) from None
+def mat_shape(path: Path, name: str, how_to_get: str) -> tuple[int, ...]:
+    """Return the shape of a variable of a MATLAB file, as MATLAB has it, without reading it; errors as `matfile`."""
+    return _shapes(path, [name], how_to_get)[name]
 
 
 def matfile(path: Path, names: Sequence[str], how_to_get: str) -> dict[str, Any]:
@@ -66,12 +53,7 @@ def matfile(path: Path, names: Sequence[str], how_to_get: str) -> dict[str, Any]
     """
     import scipy.io
 
-    there = mat_shapes(path, how_to_get)
-    missing = [name for name in names if name not in there]
-    if missing:
-        raise DataError(
-            f"{path} has no variable {missing[0]!r}.{did_you_mean(missing[0], list(there)[:MOST_SHOWN])} {how_to_get}"
-        )
+    _shapes(path, names, how_to_get)
     if _version_7_3(path, how_to_get):
         with hdf5(path, how_to_get, begins_with=HDF5_BELOW) as file:
             return {name: _of_hdf5(file[name], file) for name in names}
@@ -89,6 +71,34 @@ def listed(value: Any) -> list[Any]:
     (['alone'], ['a', 'b'])
     """
     return list(value) if isinstance(value, list) else [value]
+
+
+def _shapes(path: Path, names: Sequence[str], how_to_get: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of all variables; raise DataError if one that is named is not among them."""
+    there = _all_shapes(path, how_to_get)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise DataError(
+            f"{path} has no variable {missing[0]!r}.{did_you_mean(missing[0], list(there)[:MOST_SHOWN])} {how_to_get}"
+        )
+    return there
+
+
+def _all_shapes(path: Path, how_to_get: str) -> dict[str, tuple[int, ...]]:
+    import scipy.io
+
+    if _version_7_3(path, how_to_get):
+        with hdf5(path, how_to_get, begins_with=HDF5_BELOW) as file:
+            return {
+                name: tuple(reversed(getattr(held, "shape", (1, 1))))
+                for name, held in file.items()
+                if name != REFERENCES
+            }
+    _require_whole(path, how_to_get)
+    try:
+        return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
+    except _damages() as error:
+        raise _damaged(path, error, how_to_get) from None
 
 
 def _version_7_3(path: Path, how_to_get: str) -> bool:

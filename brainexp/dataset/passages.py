@@ -12,7 +12,7 @@ import numpy as np
 
 from brainexp.containers import FloatArray, IntArray
 from brainexp.dataset.assembly import Assembly, assembly
-from brainexp.dataset.matfile import listed, mat_shapes, matfile
+from brainexp.dataset.matfile import listed, mat_shape, matfile
 from brainexp.errors import ConfigError, DataError
 from brainexp.registry import did_you_mean
 
@@ -91,10 +91,8 @@ class PeopleFiles:
     def n_voxels(self, subject: str) -> int:
         """Columns of a subject's file; raise DataError if it has other rows than declared."""
         path, key = self._file(subject)
-        shape = mat_shapes(path, self.how_to_get).get(key)
-        if shape is None:
-            matfile(path, [key], self.how_to_get)  # says what is there instead
-        if shape is None or len(shape) != 2 or shape[0] != self.n_sentences:
+        shape = mat_shape(path, key, self.how_to_get)
+        if len(shape) != 2 or shape[0] != self.n_sentences:
             raise DataError(
                 f"{path}: {key!r} has shape {shape}, but {self.n_sentences} sentences are declared of {self.experiment}: it "
                 f"is of another experiment or version. {self.how_to_get}"

@@ -61,6 +61,14 @@ def _for_scipy(value):
     return value
 
 
+def rewritten_mat(path, change):
+    """Read a MATLAB file of version 5, change its variables and write it anew."""
+    import scipy.io
+
+    held = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
+    scipy.io.savemat(path, change(held))
+
+
 def write_assembly(path: Path, values: np.ndarray, presentation: dict, neuroid: dict) -> None:
     """Write an assembly as xarray does: netCDF-4 with scales that hold nothing, and a vector per coordinate."""
     with h5py.File(path, "w") as file:

@@ -18,7 +18,7 @@ from brainexp.errors import BrainexpError
 from brainexp.experiment import Experiment, held_out, require_possible, to_predict
 from brainexp.recordings import recorded
 from brainexp.registry import DATASETS
-from tests.dataset.array_files import write_assembly
+from tests.dataset.array_files import rewritten_mat, write_assembly
 from tests.dataset.replicas import REPLICAS, WITH_REPEATS, declare, textgrid
 
 #: Options beside the folder, where the usual ones take long.
@@ -135,14 +135,6 @@ def retimed_header(path, tr_s):
 
 def rewritten(path, change):
     np.save(path, change(np.load(path)))
-
-
-def rewritten_mat(path, change):
-    """Read a MATLAB file of version 5, change its variables and write it anew."""
-    import scipy.io
-
-    held = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
-    scipy.io.savemat(path, change(held))
 
 
 def rewritten_assembly(path, change):

@@ -13,9 +13,9 @@ from brainexp.errors import ConfigError, DataError
 from brainexp.experiment import Experiment, held_out
 from brainexp.model.context import first_words
 from brainexp.recordings import recorded
+from tests.dataset.array_files import rewritten_mat
 from tests.dataset.item_replicas import packed_pereira2018_replica, passages_of, pereira2018_replica
 from tests.dataset.replicas import declare
-from tests.dataset.test_damage import rewritten_mat
 
 
 @pytest.fixture
