@@ -114,7 +114,7 @@ class PeopleFiles:
         held = matfile(path, TOLD, self.how_to_get)
         sentences = [_text(one) for one in listed(held["keySentences"])]
         names, topics = ([_text(one) for one in listed(held[key])] for key in ("keyPassages", "keyPassageCategory"))
-        numbers, topic_of = (np.atleast_1d(held[key]).astype(int) for key in (TOLD[1], TOLD[3]))
+        numbers, topic_of = (self._whole(held, key, path) for key in (TOLD[1], TOLD[3]))
         return _checked(sentences, numbers, names, [topics[at - 1] if 0 < at <= len(topics) else "" for at in topic_of],
                         f"{path}", self.how_to_get)  # fmt: skip
 
@@ -139,7 +139,7 @@ class PeopleFiles:
                 f"dataset.atlas={atlas!r} is not in {path}.{did_you_mean(atlas, atlases)} Give null for none."
             )
         labels, names = atlases[found]
-        labels = np.nan_to_num(np.asarray(labels, float).ravel()).astype(int)
+        labels = self._whole({found: labels}, found, path)
         if labels.shape != (n_voxels,) or labels.max(initial=0) > len(names):
             raise DataError(
                 f"{path}: atlas {found!r} has labels of {labels.size} voxels up to {labels.max(initial=0)}, but there are "
@@ -158,14 +158,27 @@ class PeopleFiles:
             raise DataError(
                 f"{path}: 'meta' lacks {', '.join(absent)}, so nobody knows where voxels lie. {self.how_to_get}"
             )
-        size = tuple(int(np.asarray(meta[name]).ravel()[0]) for name in ("dimx", "dimy", "dimz"))
-        places = np.asarray(meta["colToCoord"], int).reshape(-1, 3) - 1
-        if len(places) != n_voxels or (places < 0).any() or (places >= size).any() or _repeated(places):
+        size = tuple(int(self._whole(meta, name, path)[0]) for name in ("dimx", "dimy", "dimz"))
+        places = self._whole(meta, "colToCoord", path) - 1
+        places = places.reshape(-1, 3) if len(places) == 3 * n_voxels else np.full((n_voxels, 3), -1)
+        if (places < 0).any() or (places >= size).any() or _repeated(places):
             raise DataError(
-                f"{path}: places of {len(places)} voxels in a volume of {size}, but {n_voxels} voxels need one of their own "
-                f"each. {self.how_to_get}"
+                f"{path}: 'colToCoord' does not give each of {n_voxels} voxels a place of its own in a volume of {size}. "
+                f"{self.how_to_get}"
             )
         return size, places
+
+    def _whole(self, held: Mapping[str, Any], name: str, path: Path) -> IntArray:
+        """Whole numbers in a vector, 0 for NaN; raise DataError if there are others, or none."""
+        values: FloatArray
+        try:
+            values = np.nan_to_num(np.asarray(held[name], float).ravel())
+        except (ValueError, TypeError):
+            values = np.empty(0)
+        if not values.size or (values != np.round(values)).any():
+            raise DataError(f"{path}: {name!r} needs whole numbers, but holds others. {self.how_to_get}")
+        whole: IntArray = values.astype(np.intp)
+        return whole
 
     def _there(self, subject: str) -> list[tuple[Path, str]]:
         folders = (self.root / subject, self.root / subject / subject)

@@ -607,6 +607,11 @@ DAMAGE = {
         ),
         {}, r"96 sentences with 96 passage numbers from 21 to 44, but there are 24 passages and topics of 24",
     ),
+    "passages that are called by letters": (
+        "pereira2018",
+        lambda root: rewritten_mat(root / M02, lambda held: {**held, "labelsPassageForEachSentence": [["a"]] * 96}), {},
+        r"'labelsPassageForEachSentence' needs whole numbers, but holds others",
+    ),
     "passages that are one": (
         "pereira2018",
         lambda root: rewritten_mat(

@@ -154,8 +154,19 @@ def test_places_that_are_taken_twice_are_refused(replica, tmp_path):
     rewritten_mat(replica / "M02" / "examples_384sentences.mat", twice)
 
     with pytest.raises(
-        DataError, match=r"places of 6 voxels in a volume of \(3, 2, 2\), but 6 voxels need one of their own each"
+        DataError, match=r"'colToCoord' does not give each of 6 voxels a place of its own in a volume of \(3, 2, 2\)"
     ):
+        Pereira2018(root=str(replica), grid=grid(tmp_path / "grid.nii.gz")).facts()
+
+
+def test_places_of_too_few_voxels_are_refused(replica, tmp_path):
+    def fewer(held):
+        held["meta"]["colToCoord"][0, 0] = held["meta"]["colToCoord"][0, 0][:4]
+        return held
+
+    rewritten_mat(replica / "M02" / "examples_384sentences.mat", fewer)
+
+    with pytest.raises(DataError, match=r"'colToCoord' does not give each of 6 voxels a place of its own"):
         Pereira2018(root=str(replica), grid=grid(tmp_path / "grid.nii.gz")).facts()
 
 
