@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from brainexp.errors import ConfigError
+from brainexp.identity import config_hash, inputs_hash
 from brainexp.report.brain import write_maps
 from brainexp.report.figures import write_figures
 from brainexp.result import Result
@@ -21,6 +23,8 @@ RESULT = "result.json"
 SCORES = "scores.parquet"
 VOXELS = "voxels.npz"
 READOUTS = "readouts"
+#: Of a sweep: what was launched. Of its jobs: where the result of a config is that had finished before, and what failed.
+SWEEP, SAME, FAILED = "sweep.json", "same.json", "failed.json"
 
 
 def require_unused(folder: Path) -> None:
@@ -31,7 +35,14 @@ def require_unused(folder: Path) -> None:
         )
 
 
-def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+def write(
+    result: Result,
+    folder: Path,
+    name: str,
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    label: str | None = None,
+) -> None:
     """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
 
     Parameters
@@ -46,6 +57,8 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
         The resolved config; ``report.figures`` says whether to draw, ``readout`` in which format weights are saved.
     environment : mapping
         On what it was made.
+    label : str, optional
+        What people call it (see `brainexp.labels`); else the name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
@@ -63,6 +76,7 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             write_maps(result, partial / "maps", partial / "figures")
         record = {
             "name": name,
+            "label": label or name,
             "compression": result.compression,
             "metrics": _json_numbers(result.metrics),
             "curves": {name: [_json_number(value) for value in curve] for name, curve in result.curves.items()},
@@ -70,6 +84,8 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             "subjects": list(result.voxels.subjects),
             "remarks": list(result.remarks),
             "config": config,
+            "config_hash": config_hash(config),
+            "inputs_hash": inputs_hash(config),
             "environment": environment,
         }
         (partial / RESULT).write_text(json.dumps(record, indent=1, allow_nan=False))
@@ -77,6 +93,17 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             made.rename(folder / made.name)
     finally:
         shutil.rmtree(partial)
+
+
+def write_json(file: Path, told: Mapping[str, Any]) -> None:
+    """Write a small JSON file whole or not at all, under a temporary name first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}-{uuid4().hex}")
+    try:
+        partial.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _json_numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:
