@@ -25,7 +25,7 @@ MAX_BASELINES = 4
 COMPONENTS = ("dataset", "model", "compression", "prompt", "encoder")
 #: Columns of every run, and the options of the config that they show.
 OPTIONS = {
-    "checkpoint": "model.path",
+    "path": "model.path",
     "revision": "model.revision",
     "weights": "model.weights",
     "dtype": "model.dtype",

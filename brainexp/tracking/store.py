@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from brainexp.environment import without_credentials
 from brainexp.errors import ConfigError
+from brainexp.tracking.view import add_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -201,11 +202,13 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     known = client.get_experiment_by_name(name)
     if known is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts))
+            client.create_experiment(name, artifact_location=artifacts)
         except MlflowException as error:
-            known = client.get_experiment_by_name(name)  # another job was faster
-            if known is None:
+            if client.get_experiment_by_name(name) is None:  # else another job was faster
                 raise error from None
+        known = client.get_experiment_by_name(name)
+        assert known is not None
+    add_view(client, known.experiment_id, known.tags)
     return str(known.experiment_id)
 
 
