@@ -155,7 +155,7 @@ def trained(
     dev_labels = y_dev.repeat_interleave(n_seeds, 0).T.expand(n_layers, -1, -1)
     best = torch.full((n_layers, n_sets * n_seeds), float("inf"), device=device)
     since = torch.zeros_like(best)
-    kept = (probes(weight), probes(bias))
+    kept = [probes(weight), probes(bias)]
     for _ in range(how.epochs * more):
         order = per_seed(lambda one: torch.randperm(n_samples, generator=one))
         for step in range(n_batches):
@@ -164,20 +164,21 @@ def trained(
             rows = x.index_select(1, at.flatten()).view(n_layers, *coins.shape)
             rows = (rows * (coins / (1 - how.dropout))).flatten(0, 1)
             told = y[:, at].movedim(0, -1).expand(n_layers, -1, -1, -1).flatten(0, 1)
-            loss = _loss(torch.baddbmm(bias, rows, weight).unflatten(-1, (n_sets, n_labels)), told, how).mean(1)
+            outputs = torch.baddbmm(bias, rows, weight).view(*told.shape, n_labels)
+            loss = _loss(outputs, told, how).mean(1)
             optimizer.zero_grad()
             loss.sum().backward()  # the probes share nothing, so their gradients do not mix
             optimizer.step()
             schedule.step()
-        of_epoch = (probes(weight), probes(bias))
+        of_epoch = [probes(weight), probes(bias)]
         now = _loss(_outputs(x_dev, *of_epoch), dev_labels, how).mean(1)
         better = (now < best) & (since < how.patience * more)
         since = torch.where(better, 0.0, since + 1)  # once beyond patience, a probe never comes back
         best = torch.where(better, now, best)
-        kept = tuple(torch.where(better[:, None, :, None], new, old) for new, old in zip(of_epoch, kept, strict=True))
+        kept = [torch.where(better[:, None, :, None], new, old) for new, old in zip(of_epoch, kept, strict=True)]
         if bool((since >= how.patience * more).all()):
             break
-    return Trained(*kept, mean, scale)
+    return Trained(kept[0], kept[1], mean, scale)
 
 
 def _coins(shape: tuple[int, int], chance: float, draws: Any) -> Any:
@@ -190,7 +191,8 @@ def _outputs(rows: Any, weight: Any, bias: Any) -> Any:
     """Of shape (n_layers, n_samples, n_probes, n_labels), all probes of a layer in one product."""
     import torch
 
-    return torch.baddbmm(bias.flatten(2), rows, weight.flatten(2)).unflatten(-1, weight.shape[2:])
+    found = torch.baddbmm(bias.flatten(2), rows, weight.flatten(2))
+    return found.view(*found.shape[:2], *weight.shape[2:])
 
 
 def losses(scores: FloatArray, labels: NDArray[np.generic]) -> FloatArray:
