@@ -1,8 +1,8 @@
 """Probing tasks of reasoning: whether the last sentence follows, or what will follow.
 
-A conclusion that is there already leaves no linear trace of its truth in a model that only foresees words: what was foreseen
-would have to be held against what came. Tasks whose names end in *foreseen* stop before the answer, where a model that reasons
-must have it.
+A conclusion that is there already leaves no linear trace of its truth in a model that only foresees words: what was
+foreseen would have to be held against what came. Tasks whose names end in *foreseen* stop before the answer, where a
+model that reasons must have it.
 """
 
 from itertools import pairwise
