@@ -56,7 +56,10 @@ def main() -> None:
         os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries; ours look for themselves
     wants_trace = _wants_trace()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
-    for number in (signal.SIGINT, signal.SIGTERM):  # a KeyboardInterrupt as such may end the process without our exit code
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a KeyboardInterrupt as such may end the process without our exit code
         signal.signal(number, _stop)
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
@@ -70,7 +73,9 @@ def main() -> None:
     except Exception as error:
         if wants_trace or type(error).__module__.split(".")[0] not in LAUNCHERS:
             raise
-        sys.exit(f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory.")
+        sys.exit(
+            f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory."
+        )
     except KeyboardInterrupt as stopped:
         status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)

@@ -36,7 +36,8 @@ def test_jobs_side_by_side_see_one_gpu_each():
             assert os.environ[VISIBLE] == second
         os.environ[VISIBLE] = seen
 
-    assert {first, second} == {"0", "1"} and seen == first
+    assert {first, second} == {"0", "1"}
+    assert seen == first
     assert os.environ[VISIBLE] == "0,1"
 
 
@@ -68,9 +69,10 @@ def test_a_list_is_chosen_from_whatever_the_launcher(launcher):
 
 
 def test_a_gpu_that_is_not_there_is_answered_in_words():
-    with pytest.raises(ConfigError, match=r"resources.gpus=\[0, 7\], but there is no GPU 7 here. To be seen: 0, 1"):
-        with one_gpu((0, 7), JOBLIB):
-            pass
+    words = r"resources.gpus=\[0, 7\], but there is no GPU 7 here. To be seen: 0, 1"
+
+    with pytest.raises(ConfigError, match=words), one_gpu((0, 7), JOBLIB):
+        pass
 
 
 @pytest.mark.parametrize("value", ["", "-1"])
@@ -102,7 +104,9 @@ def test_a_killed_job_frees_its_gpu_and_one_that_waits_gets_it(monkeypatch):
     monkeypatch.setenv(VISIBLE, "0")
     holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "0\n"
-    waiting = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert "all GPUs (0) are taken" in waiting.stderr.readline()
 
     holder.kill()

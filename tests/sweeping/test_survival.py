@@ -139,7 +139,9 @@ def test_a_sweep_that_is_told_to_stop_closes_what_it_opened(tmp_path, small_run,
     assert stopped.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], err
     assert "interrupted; nothing half-written is left" in err
     assert "2 of 2 jobs have not ended" in out
-    assert [run.info.status for run in tracked(tmp_path, kind="sweep") + tracked(tmp_path, kind="run")] == ["KILLED"] * 2
+    assert [run.info.status for run in tracked(tmp_path, kind="sweep") + tracked(tmp_path, kind="run")] == [
+        "KILLED"
+    ] * 2
     assert not list(tmp_path.glob("sweep/*/result.json"))
 
 
