@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brainexp.tracking import Tracking
 
 #: Groups and sections that say how and where a sweep runs, not what it is.
-MEANS = ("hydra", "tracking", "sweep", "report", "resources", "cache.dir", "cache/dir")
+MEANS = ("hydra", "tracking", "sweep", "report", "resources", "cache.dir")
 SQLITE = "sqlite:"
 
 
@@ -93,8 +93,8 @@ def launched(config: DictConfig) -> Launched:
     Raises
     ------
     ConfigError
-        If an option that must be given is not, if the folder is another sweep's or another launch is using it, if the tracker cannot be reached, or if jobs on a
-        cluster would write to one database file.
+        If an option that must be given is not, if the folder is another sweep's or another launch is using it, if the tracker
+        cannot be reached, or if jobs on a cluster would write to one database file.
     """
     from brainexp.registry import validated
     from brainexp.report.files import SWEEP, write_json
