@@ -1,6 +1,5 @@
 """Services that live as long as the tests, whatever becomes of these."""
 
-import os
 import pickle
 import signal
 
@@ -20,9 +19,7 @@ def _ended_as_by_ctrl_c():
 @pytest.fixture(scope="session")
 def database(tmp_path_factory):
     """A running PostgreSQL."""
-    if postgresql() is None:
-        assert not os.environ.get("BRAINEXP_SERVICES"), "PostgreSQL is not installed: apt-get install postgresql"
-        pytest.skip("no PostgreSQL: make test-services installs it")
+    assert postgresql() is not None, "PostgreSQL is not installed: apt-get install postgresql"
     folder = tmp_path_factory.mktemp("services")
     for parent in (folder, *folder.parents):  # another user is to reach it
         if parent.owner() == folder.owner() and parent != parent.parent and not parent.stat().st_mode & 0o001:
