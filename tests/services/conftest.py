@@ -2,6 +2,8 @@
 
 import pickle
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,19 +19,18 @@ def _ended_as_by_ctrl_c():
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
+def database():
     """A running PostgreSQL."""
     assert postgresql() is not None, "PostgreSQL is not installed: apt-get install postgresql"
-    folder = tmp_path_factory.mktemp("services")
-    for parent in (folder, *folder.parents):  # another user is to reach it
-        if parent.owner() == folder.owner() and parent != parent.parent and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    service = Database(folder / "postgresql")
-    try:
-        service.start()
-        yield service
-    finally:
-        service.kill()
+    # Not in pytest's own folder, which every start of pytest closes to other users.
+    with tempfile.TemporaryDirectory(prefix="brainexp-services-") as folder:
+        Path(folder).chmod(0o755)
+        service = Database(Path(folder) / "postgresql")
+        try:
+            service.start()
+            yield service
+        finally:
+            service.kill()
 
 
 @pytest.fixture
