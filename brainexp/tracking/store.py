@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from brainexp.environment import without_credentials
 from brainexp.errors import ConfigError
 from brainexp.tracking.view import add_view
 
@@ -175,15 +176,6 @@ def opened(tracking: Tracking) -> Store:
     # Jobs that start together must not create the schema twice: that breaks the database for good.
     with FileLock(f"{database}.lock", mode=0o666):
         return _reached(tracking, lambda: MlflowClient(f"{SQLITE}{database}"), artifacts)
-
-
-def without_credentials(uri: str) -> str:
-    """Return an address as it may be shown and kept.
-
-    >>> without_credentials("https://me:secret@tracker:5000")
-    'https://tracker:5000'
-    """
-    return re.sub("(?<=://)[^/@]+@", "", uri)
 
 
 def _reached(tracking: Tracking, connect: Callable[[], MlflowClient], artifacts: str | None) -> Store:
