@@ -15,6 +15,8 @@ import numpy as np
 from brainexp.errors import ConfigError
 from brainexp.report.brain import write_maps
 from brainexp.report.figures import write_figures
+from brainexp.report.spaces import FILE as SPACES
+from brainexp.report.spaces import save_spaces
 from brainexp.result import Result
 
 RESULT = "result.json"
@@ -52,6 +54,7 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
     try:
         result.scores.to_parquet(partial / SCORES, index=False)
         np.savez_compressed(partial / VOXELS, **result.per_voxel)  # type: ignore[arg-type]
+        save_spaces(result.voxels.spaces, partial / SPACES)
         for table_name, table in result.tables.items():
             table.to_parquet(partial / f"{table_name}.parquet", index=False)
         if result.readouts:

@@ -181,7 +181,7 @@ def test_two_jobs_that_dropped_the_same_blocks_are_compared_at_the_same_layer(tm
         ({"config": {"dataset.seed": 1}}, "dataset.seed: 1 and 0"),
         ({"config": {"split.folds": 3}}, "split.folds: 3 and 5"),
         ({"config": {"encoder.nuisance": ["motion"]}}, "encoder.nuisance: ['motion'] and []"),
-        ({"subjects": ["s1", "s2"]}, "subjects: s1, s2 and s0, s1, s2, s3, s4, s5, s6, s7, s8"),
+        ({"subjects": ["a", "b"]}, "subjects: a, b and s0, s1, s2, s3, s4, s5, s6, s7, s8"),
     ],
 )
 def test_what_cannot_be_paired_is_said_and_not_compared(tmp_path, changes, words):
