@@ -91,8 +91,11 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     folder : Path
         Where the run's files go.
     """
+    from brainexp.composition import Experiment
     from brainexp.environment import environment
-    from brainexp.experiment import Experiment, require_possible, run
+    from brainexp.experiment import run
+    from brainexp.labels import run_label
+    from brainexp.objections import require_possible
     from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
@@ -105,14 +108,16 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     resources = validated(Resources, config["resources"], "resources")
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
-    with tracked(tracking, config, environment(), name) as record:
+    label = run_label(config, choices)
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    with tracked(tracking, config, environment(), label, overrides) as record:
         try:
             require_possible(experiment)
             estimate = estimated(experiment)
             _console().print(estimate_table(estimate, experiment.cache_dir))
             require_fits(estimate, resources, folder)
             result = run(experiment)
-            write(result, folder, name, config, environment())
+            write(result, folder, name, config, environment(), label)
             record(result, folder)
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
@@ -248,7 +253,7 @@ def _nearest(key: str) -> str:
     """What was probably meant by an option that Hydra does not know."""
     import dataclasses
 
-    from brainexp import experiment, settings  # noqa: F401  the experiment registers the members
+    from brainexp import composition, settings  # noqa: F401  the composition registers the members
     from brainexp.registry import REGISTRIES
 
     parents, _, leaf = key.rpartition(".")

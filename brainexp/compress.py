@@ -63,7 +63,8 @@ def exported(words: Sequence[str]) -> str:
     """
     from hydra import compose, initialize_config_dir
 
-    from brainexp.experiment import Experiment, exportable
+    from brainexp.composition import Experiment
+    from brainexp.experiment import exportable
 
     out = next((word.removeprefix("out=") for word in words if word.startswith("out=")), None)
     if not out:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from zlib import crc32
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# Importing the rooms registers their members.
-from brainexp import compression, dataset, encoder, model, probe, prompt  # noqa: F401
-from brainexp.align.fold import fold_of_stories, folds_of_blocks, folds_of_runs
-from brainexp.align.trim import kept_rows
-from brainexp.cache import ArrayCache, Notes, default_cache_dir
-from brainexp.ceilings import Ceilings, ceiling_objection, estimated_ceilings
+from brainexp.cache import ArrayCache, Notes
+from brainexp.ceilings import Ceilings, estimated_ceilings
 from brainexp.comparison import compared
+from brainexp.composition import Experiment, held_out, smaller
 from brainexp.compressed import CompressedModel
 from brainexp.compression.none import NoCompression
-from brainexp.containers import Clock, Design, FloatArray, Fold, Layers, Passage, Stimulus
+from brainexp.containers import Design, FloatArray, Fold, Layers, Passage, Stimulus
 from brainexp.damage import Measured, damage
 from brainexp.encoder.banded_ridge import BandedRidge
 from brainexp.encoder.options import RidgeOptions, ridge_options
@@ -31,105 +26,22 @@ from brainexp.environment import peak_memory_bytes
 from brainexp.errors import ConfigError, DataError
 from brainexp.evaluation import Evaluation, Space, Target, evaluated, moved_up, scorable_voxels
 from brainexp.features import passage_features, word_features
-from brainexp.interfaces import (
-    Cleaned,
-    Compression,
-    Dataset,
-    Encoder,
-    Encoding,
-    Model,
-    Probe,
-    ProbeInput,
-    ProbeResult,
-    Prompt,
-)
+from brainexp.interfaces import Encoding, Model, ProbeInput, ProbeResult
 from brainexp.model.arithmetic import DENSE
 from brainexp.model.transformer import Transformer
+from brainexp.objections import cleaning_remarks, require_known_spaces, require_possible
 from brainexp.partition import Partition, partitioned
-from brainexp.probe.erasure import Erasure
 from brainexp.progress import Stopwatch
-from brainexp.readout import READOUT_FORMATS, Readout, read_out
-from brainexp.recordings import OF_THE_MODEL, Recordings, feature_space, layer_designs, recorded, word_space
-from brainexp.registry import (
-    CALIBRATIONS,
-    COMPRESSIONS,
-    DATASETS,
-    ENCODERS,
-    MODELS,
-    PROBES,
-    PROMPTS,
-    did_you_mean,
-    load_plugins,
-    validated,
-)
+from brainexp.readout import Readout, read_out
+from brainexp.recordings import Recordings, feature_space, layer_designs, recorded, word_space
+from brainexp.registry import COMPRESSIONS
 from brainexp.result import MODEL, Result, Voxels, clock_table, over_areas, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
-from brainexp.settings import Align, Cache, Ceiling, Damage, Partitioning, Resources, Scoring, Split, item_objection
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """Everything that decides the numbers of one run, and where features are kept."""
-
-    dataset: Dataset
-    model: Model
-    compression: Compression
-    prompt: Prompt
-    encoder: Encoder
-    also_prompts: Mapping[str, Prompt] = field(default_factory=dict)
-    probes: Mapping[str, Probe] = field(default_factory=dict)
-    align: Align = field(default_factory=Align)
-    split: Split = field(default_factory=Split)
-    scoring: Scoring = field(default_factory=Scoring)
-    ceiling: Ceiling = field(default_factory=Ceiling)
-    baselines: tuple[str, ...] = ()
-    partition: Partitioning = field(default_factory=lambda: Partitioning(spaces=()))
-    damage: Damage = field(default_factory=lambda: Damage(measure=False))
-    readout: bool = False
-    seed: int = 0
-    cache_dir: Path = field(default_factory=default_cache_dir)
-    cache_dtype: Literal["float32", "float16"] = "float32"
-    memory_bytes: float | None = None
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Experiment:
-        """Build an experiment from plain values, as Hydra composes them; raise ConfigError if they do not fit."""
-        load_plugins()
-        cache = validated(Cache, config["cache"], "cache")
-        if config["readout"] not in (None, *READOUT_FORMATS):
-            raise ConfigError(
-                f"readout={config['readout']!r} is not known. Give {' or '.join(READOUT_FORMATS)}, or null."
-            )
-        return cls(
-            dataset=DATASETS.build(config["dataset"]),
-            model=MODELS.build(config["model"]),
-            compression=COMPRESSIONS.build(config["compression"]),
-            prompt=PROMPTS.build(config["prompt"]),
-            encoder=ENCODERS.build(config["encoder"]),
-            also_prompts={name: PROMPTS.build(options) for name, options in (config.get("also_prompts") or {}).items()},
-            probes={name: PROBES.build(options) for name, options in (config.get("probe") or {}).items()},
-            align=validated(Align, config["align"], "align"),
-            split=validated(Split, config["split"], "split"),
-            scoring=validated(Scoring, config["scoring"], "scoring"),
-            ceiling=validated(Ceiling, config["ceiling"], "ceiling"),
-            baselines=tuple(config["baselines"]),
-            partition=validated(Partitioning, config["partition"], "partition"),
-            damage=validated(Damage, config["damage"], "damage"),
-            readout=config["readout"] is not None,
-            seed=int(config["seed"]),
-            cache_dir=default_cache_dir() if cache.dir is None else Path(cache.dir).expanduser(),
-            cache_dtype=cache.dtype,
-            memory_bytes=validated(Resources, config.get("resources") or {}, "resources").memory_bytes,
-        )
-
-    def rng(self, stage: str) -> np.random.Generator:
-        """Return the stage's own random numbers, the same whatever other stages draw."""
-        return np.random.default_rng([self.seed, crc32(stage.encode())])
 
 
 def run(experiment: Experiment) -> Result:
@@ -258,166 +170,10 @@ def run(experiment: Experiment) -> Result:
     return replace(result, tables={**result.tables, **tables}, compression=compressed_as(experiment))
 
 
-def require_possible(experiment: Experiment) -> None:
-    """Raise ConfigError or ModelError for what cannot work, before anything is loaded."""
-    for objection in (
-        experiment.encoder.objection(),
-        experiment.compression.objection(experiment.model),
-        no_gradients(experiment),
-        unsuited(experiment),
-    ):
-        if objection is not None:
-            raise ConfigError(objection)
-    if experiment.readout and not isinstance(experiment.encoder, Ridge):
-        raise ConfigError(
-            f"readout: encoder {ENCODERS.name_of(experiment.encoder)!r} has no weights to save. Give encoder=ridge, or "
-            "readout=null."
-        )
-    experiment.model.require_ready()
-    if experiment.damage.measure:
-        CALIBRATIONS.build(experiment.damage.text)
-    if "static" in experiment.baselines and experiment.model.layer_numbers()[0] != 0:
-        raise ConfigError(
-            "baseline 'static' is the model's layer 0, which model.layers leaves out. Add 0 to model.layers, or leave "
-            "static out of baselines."
-        )
-    for one in (experiment.prompt, *experiment.also_prompts.values()):
-        unfit = experiment.model.objection(experiment.compression, one)
-        if unfit is not None:
-            raise ConfigError(unfit)
-    smaller(experiment).layer_numbers()
-    for asked in experiment.probes.values():
-        asked.require_ready()
-    experiment.dataset.chosen_subjects()
-    require_untested_calibration(experiment)
-    objection = ceiling_objection(experiment.ceiling, experiment.dataset)
-    if objection is not None:
-        raise ConfigError(objection)
-
-
 def compressed_as(experiment: Experiment) -> str:
     """Return the name of the compression and, for a checkpoint that was quantized already, how."""
     name, before = COMPRESSIONS.name_of(experiment.compression), experiment.model.blueprint().quantized
     return name if before is None else f"{name} (checkpoint is {before})"
-
-
-def unsuited(experiment: Experiment) -> str | None:
-    """Return which settings are for TRs, where rows of the dataset are separate items, or None."""
-    source = experiment.dataset
-    if not source.facts().items:
-        return None
-    return item_objection(experiment.align, experiment.scoring, source.trim_start_s + source.trim_stop_s)
-
-
-def no_gradients(experiment: Experiment) -> str | None:
-    """Return which probe needs gradients that the compressed weights do not give, or None."""
-    if experiment.compression.differentiable:
-        return None
-    for name, one in experiment.probes.items():
-        if one.needs_gradients:
-            return (
-                f"probe {name!r} needs gradients, but none flow through the weights of compression "
-                f"{COMPRESSIONS.name_of(experiment.compression)!r}. Leave the probe out, or give another compression."
-            )
-    return None
-
-
-def require_untested_calibration(experiment: Experiment) -> None:
-    """Raise ConfigError if a compression is calibrated on a story whose responses are predicted in any fold."""
-    text = experiment.compression.calibration
-    stories = set(text.stories()) if text is not None else set()
-    if not stories:
-        return
-    names = list(experiment.dataset.facts().stories)
-    lengths = declared_rows(experiment.dataset)
-    run = np.repeat(np.arange(len(lengths)), lengths)
-    tested = {names[at] for fold in held_out(experiment, lengths) for at in np.unique(run[fold.test])}
-    if stories & tested:
-        which = "as every story is" if tested == set(names) else "as they are"
-        raise ConfigError(
-            f"compression.calibration reads {', '.join(sorted(stories & tested))}, held out in some fold, {which}: a model "
-            "must not be fitted to a story that it is tested on. Calibrate on other text, such as "
-            "compression/calibration=grammar or a text of your own."
-        )
-
-
-def declared_rows(source: Dataset) -> list[int]:
-    """Rows of each run after trimming, as the dataset declares them; nothing is loaded."""
-    facts = source.facts()
-    clocks = (Clock(0.0, facts.tr_s, facts.n_trs[story]) for story in facts.stories)
-    return [
-        len(range(*kept_rows(clock, source.trim_start_s, source.trim_stop_s).indices(clock.n_trs))) for clock in clocks
-    ]
-
-
-def require_known_spaces(experiment: Experiment, recordings: Recordings) -> None:
-    """Raise ConfigError if a nuisance regressor, a band or a baseline is named that the dataset does not have."""
-    known = tuple(next(iter(recordings.nuisance.values())))
-    offered = (*recordings.spaces(), *OF_THE_MODEL)
-    spaces = (*recordings.spaces(), *experiment.also_prompts)
-    for option, names, choice in (
-        ("encoder.nuisance", experiment.encoder.nuisance, known),
-        ("encoder.beside", experiment.encoder.beside, spaces),
-        ("baselines", experiment.baselines, offered),
-        ("partition.spaces", experiment.partition.spaces, (MODEL, *spaces)),
-    ):
-        for name in names:
-            if name not in choice:
-                raise ConfigError(f"unknown feature space {name!r} in {option}.{did_you_mean(name, choice)}")
-    require_own_names(experiment, (MODEL, *offered))
-    for one in experiment.probes.values():
-        if isinstance(one, Erasure):
-            one.labels(recordings.stimuli)
-
-
-def require_own_names(experiment: Experiment, taken: Sequence[str]) -> None:
-    """Raise ConfigError if another prompt has the name of a feature space, or stands nowhere."""
-    for name in experiment.also_prompts:
-        if name in taken:
-            raise ConfigError(f"also_prompts: {name!r} is a feature space already. Give the prompt another name.")
-        if name not in (*experiment.encoder.beside, *experiment.partition.spaces):
-            raise ConfigError(
-                f"also_prompts: {name!r} is not used. Name it in encoder.beside (encoder=banded_ridge or stacked) or in "
-                "partition.spaces, or leave it out."
-            )
-
-
-def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:
-    """Split the stacked rows; raise ConfigError if a gap is shorter than the reach of the features."""
-    split = experiment.split
-    facts = experiment.dataset.facts()
-    if split.by == "declared" and not facts.test_stories:
-        raise ConfigError(
-            f"split.by=declared, but dataset {type(experiment.dataset).__name__.lower()!r} declares no test stories among "
-            "those that are analysed. Give split.by=auto, run or block."
-        )
-    if split.by == "declared" or (split.by == "auto" and facts.test_stories):
-        return fold_of_stories(run_lengths, [facts.stories.index(one) for one in facts.test_stories], split.folds)
-    by_run = split.by == "run" or (split.by == "auto" and len(run_lengths) > 1)
-    if by_run:
-        return folds_of_runs(run_lengths, split.folds)
-    reach_trs = experiment.align.reach_trs
-    gap_trs = reach_trs if split.gap_trs is None else split.gap_trs
-    if gap_trs < reach_trs:
-        raise ConfigError(
-            f"split.gap_trs={gap_trs}, but delays and filter reach {reach_trs} TRs, so training rows would see held-out "
-            f"words. Give at least split.gap_trs={reach_trs}, or leave it null."
-        )
-    return folds_of_blocks(run_lengths, split.folds, gap_trs)
-
-
-def cleaning_remarks(source: Dataset, run_lengths: Sequence[int], folds: Sequence[Fold]) -> tuple[str, ...]:
-    """Say so where responses were cleaned over whole runs of which a fold holds out a part."""
-    run = np.repeat(np.arange(len(run_lengths)), run_lengths)
-    split = any(np.isin(run[fold.test], run[fold.train]).any() for fold in folds)
-    if not split or not isinstance(source, Cleaned) or not source.cleaning.crosses_rows:
-        return ()
-    steps = ", ".join(f"dataset.cleaning.{step}" for step in source.cleaning.crosses_rows)
-    return (
-        f"{steps}: fitted to whole runs, of which folds hold out a part, so training rows know a little of held-out ones. "
-        "Hold out whole runs (split.by=run), or switch these steps off; nuisance can be removed with weights of training "
-        "rows by encoder.nuisance.",
-    )
 
 
 def to_predict(experiment: Experiment, recordings: Recordings, folds: Sequence[Fold]) -> tuple[Target, Voxels]:
@@ -477,13 +233,6 @@ def with_ceilings(experiment: Experiment, voxels: Voxels, known: Ceilings) -> Vo
     n_subjects = len(voxels.subjects)
     drawn = experiment.rng("subjects").integers(n_subjects, size=(experiment.ceiling.bootstraps, n_subjects))
     return replace(voxels, ceiling=known.value, ceiling_draws=known.draws, subject_draws=drawn)
-
-
-def smaller(experiment: Experiment, source: Model | None = None, stimuli: Sequence[Stimulus] = ()) -> CompressedModel:
-    """Return the compressed model, or an untrained twin, which is not compressed, so that one serves a whole sweep."""
-    source = experiment.model if source is None else source
-    method = experiment.compression if source.weights == "pretrained" else NoCompression()
-    return CompressedModel(source, method, tuple(stimuli), experiment.cache_dir, experiment.memory_bytes)
 
 
 def exportable(experiment: Experiment) -> CompressedModel:

@@ -403,6 +403,10 @@ class Compression(Protocol):
     """What makes a model smaller: from a checkpoint to a smaller checkpoint."""
 
     @property
+    def label(self) -> str:
+        """What it is called in tables, with the options that decide how much is lost, such as "awq w4 g128"."""
+
+    @property
     def calibration(self) -> Calibration | None:
         """The text it needs, or None."""
 

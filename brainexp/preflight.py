@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainexp.cache import disk_free, features_cost, readable_bytes
+from brainexp.composition import Experiment, declared_rows, held_out, smaller
 from brainexp.compressed import HELD, base_bytes, fits
 from brainexp.compression.none import NoCompression
 from brainexp.containers import Fold
 from brainexp.encoder.options import RidgeOptions, ridge_options
 from brainexp.environment import memory_available
 from brainexp.errors import ConfigError
-from brainexp.experiment import Experiment, declared_rows, held_out, smaller
 from brainexp.settings import GB, Resources
 from brainexp.solve.bands import Form, prices
 

@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What README and the pages of docs show is what happens."""
 
 import re
 import shlex
@@ -12,10 +12,26 @@ from omegaconf import OmegaConf
 from brainexp.dataset.roi_sets import ROI_SETS
 from tests.conftest import CONF
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+README = "\n".join(PAGES.values())
 COMMANDS = re.findall(r"^ {0,4}python -m brainexp(?: (.*))?$", README, flags=re.MULTILINE)
-READING, PREDICTING, DATASET = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+DATASET, READING, PREDICTING = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 PLACEHOLDER = re.compile(r"FOLDER|\.\.\.")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path):
+    """To a file of the checkout and, after #, to a heading of that page."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[path]):
+        if target.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), f"{path.name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings], target
 
 
 def test_there_are_commands_and_examples_to_check():

@@ -17,8 +17,9 @@ from brainexp.compression.workarounds.compressed_tensors_disk_forward import wei
 from brainexp.containers import FloatArray, Stimulus
 from brainexp.errors import ModelError
 from brainexp.interfaces import Blueprint, Claims, Compression
+from brainexp.model.loaded import LoadedTransformer
 from brainexp.model.reading import body
-from brainexp.model.transformer import LoadedTransformer, Transformer
+from brainexp.model.transformer import Transformer
 from brainexp.prompt.plain import Plain
 from brainexp.registry import COMPRESSIONS
 

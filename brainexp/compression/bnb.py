@@ -29,6 +29,15 @@ class BitsAndBytes(Compressing):
 
     skip_modules: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """Its name in two words, such as "bnb nf4", and what differs from the default."""
+        return super().label.replace("_", " ", 1)
+
+    def _decisive(self) -> Iterator[str]:
+        if self.skip_modules:
+            yield f"without {'+'.join(self.skip_modules)}"
+
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         for library in LIBRARIES:
             if importlib.util.find_spec(library) is None:

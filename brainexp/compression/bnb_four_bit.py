@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,6 +28,11 @@ class FourBit(BitsAndBytes):
 
     double_quant: bool = True
     levels: ClassVar[str]
+
+    def _decisive(self) -> Iterator[str]:
+        if not self.double_quant:
+            yield "single"
+        yield from super()._decisive()
 
     def claims(self, blueprint: Blueprint) -> Claims:
         """Return which layers take 16 values per block.

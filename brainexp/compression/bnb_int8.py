@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,11 @@ class BnbInt8(BitsAndBytes):
     def __post_init__(self) -> None:
         if not self.threshold >= 0:
             raise ConfigError(f"compression 'bnb_int8': threshold must be 0 (none) or more, got {self.threshold}")
+
+    def _decisive(self) -> Iterator[str]:
+        if self.threshold != type(self).threshold:
+            yield f"t{self.threshold:g}"
+        yield from super()._decisive()
 
     def claims(self, blueprint: Blueprint) -> Claims:
         """Return which layers have eight bits; a row has one scale."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -30,6 +31,10 @@ class DynamicInt8(Quantizing):
     differentiable: ClassVar[bool] = False
 
     modules: Literal["all", "attention", "feed_forward"] = "all"
+
+    def _decisive(self) -> Iterator[str]:
+        yield "w8a8"
+        yield from scope.named(self.modules)
 
     def rounded(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Return the linear layers that are rounded."""

@@ -39,6 +39,10 @@ class Fp8(Quantizing):
     scales: Literal["dynamic", "static", "block"] = "dynamic"
     calibration: Calibration | None = None  # type: ignore[misc]  # a constant in methods without text
 
+    def _decisive(self) -> Iterator[str]:
+        if self.scales != "dynamic":
+            yield self.scales
+
     def claims(self, blueprint: Blueprint) -> Claims:
         """Return that weights take at most 256 values in each row, or in each row of a block."""
         return Claims(modules=self.rounded(blueprint), bits=8, group_size=BLOCK if self.scales == "block" else None)

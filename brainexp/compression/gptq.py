@@ -46,6 +46,11 @@ class Gptq(Integers):
                 f"{self.block_size}"
             )
 
+    def _decisive(self) -> Iterator[str]:
+        yield from super()._decisive()
+        if self.act_order != "none":
+            yield "act"
+
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         yield from super()._objections(blueprint)
         yield from without_gptq(self.calibration, blueprint, self.rounded(blueprint))

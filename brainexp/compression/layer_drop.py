@@ -66,6 +66,11 @@ class LayerDrop(Compressing):
                 "compression 'layer_drop': by=block_influence needs a calibration, such as {name: grammar}"
             )
 
+    def _decisive(self) -> Iterator[str]:
+        yield str(self.n_blocks)
+        if self.by == "last":
+            yield "last"
+
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         if blueprint.family not in BLOCKS:
             yield f"blocks of a {blueprint.family} cannot be left out. Known: {', '.join(sorted(BLOCKS))}."

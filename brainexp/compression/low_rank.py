@@ -10,7 +10,7 @@ import numpy as np
 
 from brainexp.compression.options import Compressing
 from brainexp.compression.parts import change
-from brainexp.compression.scope import chosen, objection
+from brainexp.compression.scope import chosen, named, objection
 from brainexp.containers import FloatArray
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import Blueprint, Claims, Uncompressed
@@ -53,6 +53,10 @@ class LowRank(Compressing):
             raise ConfigError(f"compression 'low_rank': rank must be at least 1, got {self.rank}")
         if self.energy is not None and not 0 < self.energy < 1:
             raise ConfigError(f"compression 'low_rank': energy must lie between 0 and 1, got {self.energy}")
+
+    def _decisive(self) -> Iterator[str]:
+        yield f"r{self.rank}" if self.energy is None else f"{100 * self.energy:.4g} %"
+        yield from named(self.modules)
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         yield from filter(None, [objection(blueprint, self.modules)])

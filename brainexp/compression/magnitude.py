@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from brainexp.compression.options import Compressing
 from brainexp.compression.parts import change
-from brainexp.compression.scope import Modules, chosen, objection, remarks
+from brainexp.compression.scope import Modules, chosen, named, objection, remarks
 from brainexp.errors import ConfigError
 from brainexp.interfaces import Blueprint, Claims, Uncompressed
 from brainexp.progress import progress
@@ -66,6 +66,17 @@ class Magnitude(Compressing):
     @property
     def _structured(self) -> bool:
         return self.criterion.startswith("structured")
+
+    @property
+    def label(self) -> str:
+        """What goes and how much, such as "magnitude 50 %" or "structured_random 10 % attention"."""
+        return " ".join([self.criterion, *self._decisive()])
+
+    def _decisive(self) -> Iterator[str]:
+        yield f"{100 * self.sparsity:.4g} %"
+        yield from named(self.modules)
+        if self.across == "model":
+            yield "across model"
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         yield from filter(None, [objection(blueprint, self.modules)])

@@ -20,6 +20,15 @@ class Compressing:
     differentiable: ClassVar[bool] = True
     needs_all_weights: ClassVar[str | None] = "it was not written to work on some of them at a time"
 
+    @property
+    def label(self) -> str:
+        """Its name, and what `_decisive` yields."""
+        return " ".join([COMPRESSIONS.name_of(self), *self._decisive()])
+
+    def _decisive(self) -> Iterator[str]:
+        """Options that decide how much is lost, in few letters; those left at their defaults only where papers name them."""
+        yield from ()
+
     def objection(self, model: Model) -> str | None:
         """Return why this compression cannot serve the model on this machine, or None."""
         blueprint = model.blueprint()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from brainexp.compression.calibration.grammar import GrammarText
 from brainexp.compression.oneshot import oneshot
 from brainexp.compression.options import Compressing
-from brainexp.compression.scope import chosen, objection
+from brainexp.compression.scope import chosen, named, objection
 from brainexp.errors import ConfigError, ModelError
 from brainexp.interfaces import Blueprint, Calibration, Claims, Uncompressed
 from brainexp.registry import COMPRESSIONS
@@ -54,6 +54,10 @@ class OneShotPruning(Compressing):
                 f"compression {name!r}: two_of_four makes half of the weights zero, so sparsity must be 0.5, "
                 f"got {self.sparsity}"
             )
+
+    def _decisive(self) -> Iterator[str]:
+        yield "2:4" if self.two_of_four else f"{100 * self.sparsity:.4g} %"
+        yield from named(self.modules)
 
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         if importlib.util.find_spec("llmcompressor") is None:

@@ -123,6 +123,13 @@ class Integers(Quantizing):
         if self.group_size is not None and self.group_size < 2:
             raise ConfigError(f"compression: group_size must be at least 2, or null, got {self.group_size}")
 
+    def _decisive(self) -> Iterator[str]:
+        yield f"w{self.bits}"
+        if self.group_size is not None:
+            yield f"g{self.group_size}"
+        if self.symmetric != type(self).symmetric:
+            yield "sym" if self.symmetric else "asym"
+
     def claims(self, blueprint: Blueprint) -> Claims:
         """Return how many values weights take in each group."""
         return Claims(modules=self.rounded(blueprint), bits=self.bits, group_size=self.group_size)

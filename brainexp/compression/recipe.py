@@ -49,6 +49,11 @@ class Recipe(Compressing):
             )
 
     @property
+    def label(self) -> str:
+        """Those of its steps, such as "wanda 50 % + rtn w4 g128"."""
+        return " + ".join(step.label for step in self.steps)
+
+    @property
     def calibration(self) -> Calibration | None:  # type: ignore[override]
         """The text that its steps read, or None."""
         return next((step.calibration for step in self.steps if step.calibration is not None), None)

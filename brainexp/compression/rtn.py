@@ -38,6 +38,10 @@ class RoundToNearest(Integers):
         """Return whether gradients pass; they do not pass rounded activations."""
         return self.activations is None
 
+    def _decisive(self) -> Iterator[str]:
+        bits, *others = super()._decisive()
+        yield from (bits if self.activations is None else f"{bits}a{self.activations}", *others)
+
     def _objections(self, blueprint: Blueprint) -> Iterator[str]:
         yield from super()._objections(blueprint)
         if self.activations is not None and self.bits != 8:

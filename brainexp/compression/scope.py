@@ -85,6 +85,11 @@ def objection(blueprint: Blueprint, modules: Modules) -> str | None:
     return None
 
 
+def named(modules: Modules) -> tuple[str, ...]:
+    """Return the choice as part of a label, nothing for all layers."""
+    return () if modules == "all" else (modules,)
+
+
 def remarks(modules: Modules) -> tuple[str, ...]:
     """Return what the user should know about the choice."""
     if modules == "head":

@@ -58,6 +58,13 @@ class SmoothQuant(Quantizing):
         if not 0 <= self.strength <= 1:
             raise ConfigError(f"compression 'smoothquant': strength must be from 0 to 1, got {self.strength}")
 
+    def _decisive(self) -> Iterator[str]:
+        yield "w8a8"
+        if self.strength != type(self).strength:
+            yield f"α{self.strength:g}"
+        if self.then != "rtn":
+            yield self.then
+
     def bits_per_weight(self, shape: tuple[int, int], dense_bits: float) -> float:
         """Return eight bits and a row's share of its scale."""
         return 8 + dense_bits / shape[1]

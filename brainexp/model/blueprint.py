@@ -89,3 +89,20 @@ def most_tokens(network: Any) -> int | None:
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return int(module.num_embeddings) - int(module.padding_idx) - 1  # RoBERTa counts from after its padding
     return limit
+
+
+def n_blocks_of(config: Any, states: Literal["encoder", "decoder"] | None) -> int:
+    """Return how many blocks a checkpoint has; of an encoder–decoder, in the half that is read.
+
+    Parameters
+    ----------
+    config : transformers.PretrainedConfig
+    states : {"encoder", "decoder"} or None
+        None for the encoder.
+    """
+    if config.is_encoder_decoder:
+        half = states or "encoder"
+        names = (f"{half}_layers", f"num_{half}_layers", "num_layers")  # BART, ProphetNet, T5
+        found = [value for name in names if (value := getattr(config, name, None)) is not None]
+        return int(found[0] if found else getattr(config, half).num_hidden_layers)  # T5Gemma
+    return int(config.get_text_config().num_hidden_layers)

@@ -15,7 +15,8 @@ from brainexp.model.prequantized import dense, recognised
 from brainexp.model.reading import read_network
 
 if TYPE_CHECKING:
-    from brainexp.model.transformer import LoadedTransformer, Transformer
+    from brainexp.model.loaded import LoadedTransformer
+    from brainexp.model.transformer import Transformer
 
 
 def no_answer(config: Any) -> str | None:

@@ -33,7 +33,14 @@ def require_unused(folder: Path) -> None:
         )
 
 
-def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+def write(
+    result: Result,
+    folder: Path,
+    name: str,
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    label: str | None = None,
+) -> None:
     """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
 
     Parameters
@@ -48,6 +55,8 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
         The resolved config; ``report.figures`` says whether to draw, ``readout`` in which format weights are saved.
     environment : mapping
         On what it was made.
+    label : str, optional
+        What people call it (see `brainexp.labels`); else the name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
@@ -66,6 +75,7 @@ def write(result: Result, folder: Path, name: str, config: Mapping[str, Any], en
             write_maps(result, partial / "maps", partial / "figures")
         record = {
             "name": name,
+            "label": label or name,
             "compression": result.compression,
             "metrics": _json_numbers(result.metrics),
             "curves": {name: [_json_number(value) for value in curve] for name, curve in result.curves.items()},

@@ -15,7 +15,8 @@ from brainexp.compression.rtn import RoundToNearest
 from brainexp.dataset.passage import Passage
 from brainexp.errors import ConfigError
 from brainexp.experiment import Experiment, compressed_as, features_of, require_possible, run
-from brainexp.model.transformer import LoadedTransformer, Transformer
+from brainexp.model.loaded import LoadedTransformer
+from brainexp.model.transformer import Transformer
 from brainexp.preflight import COMPRESSED, Resources, estimated, require_fits
 from brainexp.probe.word_length import WordLength
 from brainexp.prompt.task import Task

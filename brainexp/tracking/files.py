@@ -1,0 +1,68 @@
+"""Files of runs, to the store and back; and which runs have finished."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from brainexp.tracking.store import Store, Tracking, opened
+
+#: What a run writes last.
+RESULT = "result.json"
+
+
+def log_folder(tracking: Tracking, run_id: str | None, folder: Path, artifact_path: str | None = None) -> None:
+    """Add the files of a folder to a run, all but hidden ones; nothing where nothing is recorded.
+
+    Parameters
+    ----------
+    tracking : Tracking
+        Where the run is.
+    run_id : str or None
+    folder : Path
+        Its files and folders go to ``artifact_path``, or to the top.
+    artifact_path : str, optional
+        Folder among the run's artifacts.
+    """
+    if tracking.live and run_id is not None:
+        send(opened(tracking), run_id, sorted(folder.iterdir()), artifact_path)
+
+
+def send(store: Store, run_id: str, paths: list[Path], artifact_path: str | None = None) -> None:
+    """Add files and whole folders to a run; hidden ones are left out."""
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            inside = path.name if artifact_path is None else f"{artifact_path}/{path.name}"
+            store.ask(store.client.log_artifacts, run_id, str(path), inside)
+        else:
+            store.ask(store.client.log_artifact, run_id, str(path), artifact_path)
+
+
+def finished_run(tracking: Tracking, config_hash: str) -> str | None:
+    """Return the id of the newest finished run with a config's digest; None if there is none, or no store."""
+    if not tracking.live:
+        return None
+    found = opened(tracking).with_tags({"brainexp.config_hash": config_hash}, finished=True)
+    return next((str(one.info.run_id) for one in found), None)
+
+
+def restore(tracking: Tracking, run_id: str, folder: Path) -> None:
+    """Download all files of a run into a folder, ``result.json`` last, so that it is there only where all is.
+
+    What is in the folder already stays, unless the run has a file of that name.
+    """
+    store = opened(tracking)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    try:
+        store.ask(store.client.download_artifacts, run_id, "", str(partial))
+        for made in sorted(partial.iterdir(), key=lambda path: path.name == RESULT):
+            there = folder / made.name
+            if there.is_dir():
+                shutil.rmtree(there)
+            made.replace(there)
+    finally:
+        shutil.rmtree(partial)

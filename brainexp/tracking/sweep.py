@@ -1,0 +1,113 @@
+"""A sweep is a run too, the parent of its jobs' runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
+
+from brainexp.tracking.files import send
+from brainexp.tracking.store import Store, Tracking, opened
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+#: Artifact of a sweep's run: ids of runs that had finished before and were not run again.
+SAME = "same.json"
+
+
+def open_sweep(tracking: Tracking, name: str, note: str, tags: Mapping[str, str]) -> str | None:
+    """Return the id of a sweep's run: of the one with the same tag ``brainexp.sweep``, else of a new one.
+
+    Parameters
+    ----------
+    tracking : Tracking
+        Where to record.
+    name : str
+        What it is called.
+    note : str
+        Its description, in Markdown.
+    tags : mapping of str to str
+        With ``brainexp.sweep``, a digest of what was asked for, and ``brainexp.study`` where it is one.
+
+    Returns
+    -------
+    str or None
+        None where nothing is recorded, or not yet.
+    """
+    if not tracking.live:
+        return None
+    store = opened(tracking)
+    kind = {"brainexp.kind": "sweep", "brainexp.sweep": tags["brainexp.sweep"]}
+    before = next(store.with_tags(kind), None)
+    if before is not None:
+        run_id = str(before.info.run_id)
+        store.ask(store.client.update_run, run_id, "RUNNING")
+        return run_id
+    return store.run_of(uuid4().hex, name, {**tags, **kind, "mlflow.note.content": note}, int(time.time() * 1000))
+
+
+def close_sweep(
+    tracking: Tracking, run_id: str | None, status: Literal["FINISHED", "FAILED", "KILLED"], folder: Path | None
+) -> None:
+    """End a sweep's run, with the files of its folder (not those of its jobs' folders).
+
+    Parameters
+    ----------
+    tracking : Tracking
+        Where it is recorded.
+    run_id : str or None
+        None does nothing.
+    status : {"FINISHED", "FAILED", "KILLED"}
+    folder : Path or None
+        Of the sweep; ids of runs that its jobs found finished are kept too.
+    """
+    if not tracking.live or run_id is None:
+        return
+    store = opened(tracking)
+    if folder is not None:
+        end_sweep(store, run_id, folder)
+    store.ask(store.client.set_terminated, run_id, status)
+
+
+def end_sweep(store: Store, run_id: str, folder: Path) -> None:
+    """Send what a sweep's folder holds beside its jobs' folders."""
+    send(store, run_id, sorted(path for path in folder.iterdir() if path.is_file()))
+    same = [json.loads(path.read_text(encoding="utf-8"))["run_id"] for path in sorted(folder.glob(f"*/{SAME}"))]
+    with TemporaryDirectory() as made:
+        (Path(made) / SAME).write_text(json.dumps({"runs": [one for one in same if one is not None]}))
+        send(store, run_id, [Path(made) / SAME])
+
+
+def study_runs(tracking: Tracking, study: str) -> list[str]:
+    """Return the ids of the finished runs of a study's newest sweep, those among them that had finished before.
+
+    Returns
+    -------
+    list of str
+        In the order in which they were started; empty where there is no such study, or no store.
+    """
+    if not tracking.live:
+        return []
+    store = opened(tracking)
+    parent = next(store.with_tags({"brainexp.kind": "sweep", "brainexp.study": study}), None)
+    if parent is None:
+        return []
+    children = list(store.with_tags({"mlflow.parentRunId": str(parent.info.run_id)}, finished=True))
+    known = {one.info.run_id for one in children}
+    before = [one for one in _same(store, parent) if one not in known]
+    runs = [*children, *(store.finished(before) if before else ())]
+    return [str(one.info.run_id) for one in sorted(runs, key=lambda one: int(one.info.start_time))]
+
+
+def _same(store: Store, parent: Run) -> list[str]:
+    run_id = parent.info.run_id
+    if SAME not in {one.path for one in store.ask(store.client.list_artifacts, run_id)}:
+        return []
+    with TemporaryDirectory() as place:
+        file = store.ask(store.client.download_artifacts, run_id, SAME, place)
+        return [str(one) for one in json.loads(Path(file).read_text())["runs"]]
