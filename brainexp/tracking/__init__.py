@@ -19,7 +19,7 @@ Tags of a run (of a sweep's parent: those marked *)::
 from brainexp.tracking.files import finished_run, log_folder, restore
 from brainexp.tracking.run import Recorder, config_hash, tracked
 from brainexp.tracking.store import PARENT, Tracking
-from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs
+from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs, study_sweep
 
 __all__ = [
     "PARENT",
@@ -32,5 +32,6 @@ __all__ = [
     "open_sweep",
     "restore",
     "study_runs",
+    "study_sweep",
     "tracked",
 ]

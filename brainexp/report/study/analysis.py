@@ -82,6 +82,11 @@ class Analysis:
     sections: tuple[Section, ...]
     remarks: tuple[str, ...]
 
+    @property
+    def holes(self) -> str:
+        """Which jobs are missing, in words; empty where none is."""
+        return claims.hole_sentence(self.study.jobs, DONE) or ""
+
 
 def analysed(study: Study, workplace: Path) -> Analysis:
     """Test, tabulate and tell.

@@ -17,7 +17,7 @@ from brainexp.cache import file_digest
 from brainexp.errors import ConfigError
 from brainexp.report.figures import DOTS_PER_INCH
 from brainexp.report.study import captions, claims
-from brainexp.report.study.analysis import DONE, Analysis, Section, analysed
+from brainexp.report.study.analysis import Analysis, Section, analysed
 from brainexp.report.study.figures import FIGURES
 from brainexp.report.study.formats import write_table
 from brainexp.report.study.interactive import PLOTS
@@ -137,7 +137,7 @@ def _page(
         "title": study.title or study.name,
         "question": study.question,
         "facts": _facts(analysis),
-        "holes": claims.hole_sentence(study.jobs, DONE) or "",
+        "holes": analysis.holes,
         "sections": [_shown_section(section) for section in analysis.sections],
         "said": any(section.claims or section.remarks for section in analysis.sections),
         "brain_note": f"Maps are {maps.note}; grey places have no value. {maps.space.note}" if maps else "",
