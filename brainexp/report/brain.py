@@ -38,7 +38,7 @@ class Shades:
     colours : str or matplotlib Colormap
         Of a name that matplotlib knows, or made for the map.
     classes : tuple of str
-        Where values are numbers of classes from 1: what these are called. Between neighbouring classes there is nothing.
+        Where values are numbers of classes from 0: what these are called. Between neighbouring classes there is nothing.
     """
 
     low: float

@@ -59,7 +59,7 @@ def _claim(row: pd.Series[Any], names: Mapping[str, str]) -> Claim:
         "equivalent": f"{one} ≈ {other}: r is equivalent"
         + (" (a difference is shown as well, and is smaller than the margin)" if small else ""),
         "different": f"{one} {'>' if row.difference > 0 else '<'} {other}: r is different",
-        "undecided": f"{one} and {other}: undecided, neither a difference nor equivalence is shown",
+        "undecided": f"{one} and {other}: neither a difference nor equivalence is shown",
     }
     return Claim(said, f"{words[said]} ({numbers}).")
 

@@ -75,13 +75,12 @@ def tests_plot(frames: Frames) -> Figure:
     for number, layer in enumerate(layers):
         some = rows[rows["at"] == layer]
         at = np.array([pairs.index(pair) for pair in some.pair]) + ((len(layers) - 1) / 2 - number) * 0.28
-        for low, high, width, what in (
-            ("ci_low", "ci_high", 1.5, f"interval, {layer} layer"),
-            ("equivalence_low", "equivalence_high", 4, f"must lie in the grey margin, {layer} layer"),
-        ):
+        for low, high, width in (("ci_low", "ci_high", 1.5), ("equivalence_low", "equivalence_high", 4)):
             ends = np.column_stack([some[low], some[high], np.full(len(some), np.nan)]).ravel()
             line = {"color": PALETTE[number], "width": width}
-            figure.add_scatter(x=ends, y=np.repeat(at, 3), mode="lines", line=line, name=what, hoverinfo="skip")
+            figure.add_scatter(
+                x=ends, y=np.repeat(at, 3), mode="lines", line=line, legendgroup=layer, showlegend=False, hoverinfo="skip"
+            )
         told = [
             f"{row.pair}<br>{row.difference:+.4f} ({row.ci_low:+.4f} to {row.ci_high:+.4f})<br>t({row.df:.0f}) = {row.t:.2f}, "
             f"adjusted p {row.p_t_adjusted:.3g}; equivalence {row.p_equivalence_adjusted:.3g}<br>{row.verdict}"
@@ -89,7 +88,7 @@ def tests_plot(frames: Frames) -> Figure:
         ]
         figure.add_scatter(
             x=some.difference, y=at, mode="markers", marker={"color": PALETTE[number], "size": 8}, text=told,
-            name=f"{layer} layer", hovertemplate="%{text}<extra></extra>",
+            name=f"{layer} layer", legendgroup=layer, hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(tickvals=list(range(len(pairs))), ticktext=pairs, automargin=True, range=[-0.7, len(pairs) - 0.3])
     figure.update_layout(height=max(260, 30 * len(pairs) + 150))
@@ -105,9 +104,10 @@ def bits_plot(frames: Frames) -> Figure:
     for model in models:
         own = rows[rows.model == model].sort_values("bits_per_weight")
         symbols = [SYMBOLS[methods.index(method) % len(SYMBOLS)] for method in own.compression]
-        told = [f"{row.name_}<br>{row.verdict}" for row in own.rename(columns={"name": "name_"}).itertuples(name="Row")] if "name" in own else list(own.compression)
+        told = [f"{name}<br>{verdict}" for name, verdict in zip(own["name"], own.verdict, strict=True)]
         _points(figure, own.bits_per_weight, own.r, own.r_se, told, colour_of(models, model), symbols, model)
         figure.data[-1].update(mode="lines+markers", line={"width": 0.6, "dash": "dot", "color": colour_of(models, model)})
+    _name_methods(figure, methods)
     ticks = [bits for bits in BITS if rows.bits_per_weight.min() < 1.2 * bits < 1.5 * rows.bits_per_weight.max()]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{bits:g}" for bits in ticks])
     return figure
@@ -128,7 +128,8 @@ def pareto_plot(frames: Frames) -> Figure:
             f"{name}{', not beaten' if front else ''}" for name, front in zip(own["name"], own.front, strict=True)
         ]
         _points(figure, own.megabytes, own.r, own.r_se, told, colour_of(models, model), symbols, model)
-    figure.update_xaxes(type="log")
+    _name_methods(figure, methods)
+    figure.update_xaxes(type="log", dtick="D2")
     return figure
 
 
@@ -155,12 +156,15 @@ def rois_plot(frames: Frames) -> Figure:
     named = rows.model + " · " + rows.compression
     figure = _figure("", "r on held-out rows")
     names = list(dict.fromkeys(named))
+    column = "model" if rows.model.nunique() > 1 else "compression"
+    of = list(dict.fromkeys(rows[column]))
     for name in names:
         own = rows[named == name]
         rois = ["all voxels" if roi == ALL_VOXELS else roi for roi in own.roi]
         figure.add_box(
             x=rois, y=own.r, text=own.subject, name=name, boxpoints="all", jitter=0.3, pointpos=0, marker={"size": 3},
-            line={"width": 1}, boxmean=True, marker_color=colour_of(names, name), hovertemplate="%{text}: %{y:.3f}",
+            line={"width": 1}, boxmean=True, marker_color=colour_of(of, getattr(own, column).iloc[0]),
+            hovertemplate="%{text}: %{y:.3f}",
             visible=True if len(names) <= 6 or own.compression.iloc[0] == rows.compression.iloc[0] else "legendonly",
         )  # fmt: skip
     figure.update_layout(boxmode="group")
@@ -173,10 +177,10 @@ def dissociation_plot(frames: Frames) -> Figure:
     rows = rows[rows.alignment_change.notna() & rows.probes_change.notna()]
     runs = list(dict.fromkeys(rows.run))
     figure = _figure("change of probes, share of the score above chance", "change of alignment, share of r")
-    reach = 1.2 * max(0.1, float(np.abs(rows[["probes_change", "alignment_change"]].to_numpy(float)).max()))
+    across, up = (1.2 * max(0.1, float(rows[name].abs().max())) for name in ("probes_change", "alignment_change"))
     line = {"color": GREY, "dash": "dash", "width": 1}
     figure.add_scatter(
-        x=[-reach, reach], y=[-reach, reach], mode="lines", line=line, name="both lose the same share", hoverinfo="skip"
+        x=[-across, across], y=[-across, across], mode="lines", line=line, name="both lose the same share", hoverinfo="skip"
     )
     for run in runs:
         own = rows[rows.run == run]
@@ -187,8 +191,8 @@ def dissociation_plot(frames: Frames) -> Figure:
             marker={"color": colour_of(runs, run), "symbol": symbols, "size": 10},
             hovertemplate="%{text}<br>probes %{x:+.1%}, alignment %{y:+.1%}<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(tickformat="+.0%", range=[-reach, reach])
-    figure.update_yaxes(tickformat="+.0%", range=[-reach, reach])
+    figure.update_xaxes(tickformat="+.0%", range=[-across, across])
+    figure.update_yaxes(tickformat="+.0%", range=[-up, up])
     return figure
 
 
@@ -196,10 +200,19 @@ def _figure(x: str, y: str) -> Figure:
     from plotly.graph_objects import Figure
 
     figure = Figure(layout={"template": "none", "height": HEIGHT, "colorway": PALETTE})
-    figure.update_layout(margin={"l": 70, "r": 20, "t": 30, "b": 60}, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_xaxes(title=x, zeroline=False, automargin=True)
-    figure.update_yaxes(title=y, zeroline=False, automargin=True)
+    figure.update_layout(
+        margin={"l": 70, "r": 40, "t": 30, "b": 50}, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    )
+    for axes, title in ((figure.update_xaxes, x), (figure.update_yaxes, y)):
+        axes(title={"text": title, "font": {"size": 13}, "standoff": 8}, zeroline=False, automargin=True)
     return figure
+
+
+def _name_methods(figure: Figure, methods: Sequence[str]) -> None:
+    """What the shapes of points mean, in the legend."""
+    for number, method in enumerate(methods):
+        marker = {"color": GREY, "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=method, hoverinfo="skip")
 
 
 def _points(

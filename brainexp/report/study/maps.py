@@ -23,7 +23,7 @@ from brainexp.settings import Scoring
 #: Of a difference: nothing at zero.
 DIVERGING = "RdBu_r"
 #: A winner that is not shown.
-NOBODY = "no clear winner"
+NOBODY, PALE = "no clear winner", "#fff3c4"
 DIFFERENCES, WINNERS_OF, MEANS = "difference", "winner", "mean"
 PLACES = "places.npz"
 #: What a kind of map shows.
@@ -177,7 +177,7 @@ def shares(one: BrainMap) -> dict[str, float]:
 def shades_of(one: BrainMap, group: Sequence[BrainMap]) -> Shades:
     """Colours of a map; maps of one group share a scale, so that they can be compared."""
     if one.classes:
-        return Shades(0.5, len(one.classes) + 0.5, class_colours(len(one.classes)), one.classes)
+        return Shades(-0.5, len(one.classes) + 0.5, class_colours(len(one.classes)), (NOBODY, *one.classes))
     known = np.concatenate([other.values[np.isfinite(other.values)] for other in group])
     if one.group == DIFFERENCES:
         reach = max(0.005, float(np.percentile(np.abs(known), OUTLIERS))) if known.size else 0.005
@@ -186,10 +186,10 @@ def shades_of(one: BrainMap, group: Sequence[BrainMap]) -> Shades:
 
 
 def class_colours(n_classes: int) -> Any:
-    """A colour per class, as a colormap."""
+    """A colour for no clear winner and one per class, as a colormap."""
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap([PALETTE[number % len(PALETTE)] for number in range(n_classes)])
+    return ListedColormap([PALE, *(PALETTE[number % len(PALETTE)] for number in range(n_classes))])
 
 
 def write_brain_maps(found: BrainMaps, data: Path, figures: Path) -> dict[str, list[str]]:
@@ -220,12 +220,11 @@ def draw_map(one: BrainMap, found: BrainMaps, figures: Path) -> list[str]:
     """Draw one map as PNG and SVG; returns the names of the files."""
     group = [other for other in found.maps if other.group == one.group]
     title = f"{HEADINGS[one.group]}: {one.title} ({found.note})"
-    values = np.where(one.values == 0, np.nan, one.values) if one.classes else one.values
     if one.classes:
         told = "; ".join(f"{name} {100 * share:.0f} %" for name, share in shares(one).items())
         title = f"{title}\n{told}"
     files = [figures / f"{one.name}.{suffix}" for suffix in ("png", "svg")]
-    picture(values, found.space, title, *files, shades=shades_of(one, group))
+    picture(one.values, found.space, title, *files, shades=shades_of(one, group))
     return [file.name for file in files]
 
 

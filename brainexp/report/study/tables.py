@@ -120,6 +120,7 @@ def roi_table(runs: Sequence[dict[str, Any]]) -> Table:
 
 
 TESTED = {
+    "verdict": ("verdict", "text"),
     "difference": ("Δr", "+3"),
     "ci_low": ("low", "+3"),
     "ci_high": ("high", "+3"),
@@ -132,7 +133,6 @@ TESTED = {
     "p_equivalence": ("p, equivalence", "p"),
     "p_t_adjusted": ("p, t test, adjusted", "p"),
     "p_equivalence_adjusted": ("p, equivalence, adjusted", "p"),
-    "verdict": ("verdict", "text"),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from brainexp.containers import FSAVERAGE, FloatArray, Space
 from brainexp.report.brain import DRAWN, Shades
-from brainexp.report.study.maps import HEADINGS, NOBODY, BrainMap, BrainMaps, shades_of
+from brainexp.report.study.maps import HEADINGS, BrainMap, BrainMaps, shades_of
 
 #: A place without a value.
 NOTHING = 255
@@ -89,8 +89,8 @@ def _coded(values: FloatArray, one: BrainMap, shades: Shades) -> dict[str, Any]:
     known = np.isfinite(values)
     if one.classes:
         codes = np.where(known, np.nan_to_num(values), NOTHING)
-        palette = ["#d9d9d9", *(to_hex(shades.colours(number)) for number in range(len(one.classes)))]
-        scale: dict[str, Any] = {"classes": [NOBODY, *one.classes]}
+        palette = [to_hex(shades.colours(number)) for number in range(len(shades.classes))]
+        scale: dict[str, Any] = {"classes": list(shades.classes)}
     else:
         share = np.clip((np.nan_to_num(values) - shades.low) / (shades.high - shades.low), 0.0, 1.0)
         codes = np.where(known, np.round(share * (STEPS - 1)), NOTHING)

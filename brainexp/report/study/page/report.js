@@ -8,10 +8,13 @@
   function themed(layout) {
     const axis = { color: colour("--ink"), gridcolor: colour("--grid"), linecolor: colour("--line"), showline: true };
     const made = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("--ink"), size: 13 } };
+    made.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent"), orientation: "v" };
     for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key)) made[key] = { ...layout[key], ...axis };
     return made;
   }
-  const shown = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  // Nothing leaves the page: the buttons that would send a plot elsewhere go.
+  const away = ["sendChartToCloud", "sendDataToCloud", "editInChartStudio"];
+  const shown = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtonsToRemove: [...away, "lasso2d", "select2d"] };
   const places = [...document.querySelectorAll("[data-plot]")];
   const draw = () => places.map((place) => {
     const plot = data.plots[place.dataset.plot];
@@ -40,7 +43,7 @@
   const floats = (text) => new Float32Array(bytes(text).buffer);
 
   function brain(view) {
-    const place = document.getElementById("viewer"), choice = document.getElementById("map"), scale = document.getElementById("scale");
+    const place = document.getElementById("map-view"), choice = document.getElementById("map-choice"), scale = document.getElementById("map-key");
     const [x, y, z] = ["x", "y", "z"].map((axis) => floats(view[axis]));
     const shade = view.shade ? bytes(view.shade) : null;
     const groups = new Map();
