@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import signal
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,13 +27,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from brainexp.result import Result
+    from brainexp.sweeping.launch import Launched
 
 log = logging.getLogger(__name__)
 
 #: Columns of a log file, where no terminal says how wide it is.
 LOG_WIDTH = 110
-#: Sweeps of which this process has run a job; they are shown when all their jobs are done.
-_sweeps: set[Path] = set()
 
 
 def conf_dir() -> str:
@@ -41,34 +43,69 @@ def conf_dir() -> str:
 
 
 def main() -> None:
-    """Run ``brainexp``; a user's mistake ends in one message and exit code 1."""
-    wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
+    """Run ``brainexp``; a user's mistake ends in one message and exit code 1, and so does a sweep of which a job failed."""
+    from brainexp.sweeping import launch
+
     # On a machine with other work, threads that wait by spinning make runs ten times longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries; ours look for themselves
+    wants_trace = _wants_trace()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
+    signal.signal(signal.SIGTERM, _terminated)
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
         _composed()
-    except (BrainexpError, HydraException, OmegaConfBaseException) as error:
+        status = "FINISHED"
+    except (BrainexpError, HydraException, OmegaConfBaseException, launch.Refused) as error:
         if wants_trace:
             raise
         sys.exit(f"brainexp: {explained(error)}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
     finally:
-        for folder in sorted(_sweeps):
-            show_sweep(folder)
+        if launch.under_way is not None:
+            _end_sweep(launch.under_way, status)
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal to stop, as schedulers send it, ends a run as Ctrl-C does."""
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    raise Terminated
+
+
+def _wants_trace() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1" or any("hydra.verbose" in word for word in sys.argv)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def _composed(config: DictConfig) -> None:
-    plain = plain_values(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _sweeps.add(folder.parent)
-    execute(plain, folder)
+        _run_job(config, folder)
+    else:
+        execute(plain_values(config), folder)
+
+
+def _run_job(config: DictConfig, folder: Path) -> None:
+    """Run one job of a sweep; say which it is and what became of it."""
+    from brainexp.report.files import SWEEP
+    from brainexp.sweeping.job import attempt
+
+    number, launch = HydraConfig.get().job.num + 1, json.loads((folder.parent / SWEEP).read_text(encoding="utf-8"))
+    of_how_many = f" of {launch['jobs']}" if launch["jobs"] else ""  # unknown where the sweeper decides as it goes
+    given = [str(one) for one in HydraConfig.get().overrides.task]
+    overrides = [one for one in given if one.partition("=")[0] in launch["swept"] or not launch["swept"]]
+    _tell(f"\njob {number}{of_how_many}  {' '.join(overrides)}")
+    outcome = attempt(lambda: plain_values(config), folder, run_name({}), overrides, execute)
+    if outcome.kind == "same":
+        _tell(f"finished before     {outcome.words}")
+    elif outcome.kind == "failed":
+        print(f"job {number} failed: {outcome.words}", file=sys.stderr)
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -99,18 +136,20 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
     from brainexp.preflight import estimate_table, estimated, require_fits
     from brainexp.registry import validated
     from brainexp.report.files import require_unused, write
-    from brainexp.settings import Resources
+    from brainexp.settings import Resources, Sweep
+    from brainexp.sweeping.gpus import one_gpu
+    from brainexp.sweeping.ledger import Ledger
     from brainexp.tracking import Tracking, tracked
 
     require_unused(folder)
     experiment = Experiment.from_config(config)
+    ledger = Ledger(Path(validated(Sweep, config["sweep"], "sweep").finished))
     tracking = validated(Tracking, config["tracking"], "tracking")
     resources = validated(Resources, config["resources"], "resources")
-    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    name = "-".join(str(choices.get(group, config[group]["name"])) for group in ("model", "compression", "dataset"))
-    label = run_label(config, choices)
+    name, label = run_name(config), run_label(config, _choices())
+    launcher = HydraConfig.get().launcher["_target_"] if HydraConfig.initialized() else ""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
-    with tracked(tracking, config, environment(), label, overrides) as record:
+    with one_gpu(resources.gpus, launcher), tracked(tracking, config, environment(), label, overrides) as record:
         try:
             require_possible(experiment)
             estimate = estimated(experiment)
@@ -122,8 +161,20 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
             raise
+    ledger.enter(config, folder, record.run_id)
     show_result(result, name, folder, tracking.uri)
     return result
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """Return model, compression and dataset of a run, as Hydra's groups call them or, without Hydra, the registries."""
+    choices = _choices()
+    return "-".join(str(choices.get(group) or config[group]["name"]) for group in ("model", "compression", "dataset"))
+
+
+def _choices() -> Mapping[str, Any]:
+    """What Hydra's groups were set to; nothing without Hydra."""
+    return HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
 
 
 def show_result(result: Result, name: str, folder: Path, tracking_uri: str | None) -> None:
@@ -143,11 +194,31 @@ def show_result(result: Result, name: str, folder: Path, tracking_uri: str | Non
     tests = comparison_table(result.tables["comparisons"], f"model against baselines, {n_subjects} subjects")
     if tests is not None:
         console.print(tests)
-    console.print(f"files and figures   {folder}", soft_wrap=True, highlight=False)
+    _tell(f"files and figures   {folder}")
     if tracking_uri is not None:
-        console.print(
-            f"compare runs        mlflow ui --backend-store-uri {tracking_uri}", soft_wrap=True, highlight=False
-        )
+        _tell(f"compare runs        mlflow ui --backend-store-uri {tracking_uri}")
+
+
+def _end_sweep(sweep: Launched, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+    """Show what a sweep found and what failed, and close it; exit with 1 if a job failed."""
+    from brainexp.report.sweep import failures, failures_table, records
+
+    failed = failures(sweep.folder)
+    n_left = (sweep.jobs or 0) - len(failed) - len(records(sweep.folder))
+    try:
+        show_sweep(sweep.folder)
+        console = _console()
+        if failed:
+            console.print(failures_table(failed))
+            _tell(f"traces              {sweep.folder}/*/failed.json")
+        if n_left > 0:
+            _tell(f"{n_left} of {sweep.jobs} jobs have not ended.")
+        if failed or n_left > 0:
+            _tell("Give the same command again: what has finished is not run again.")
+    finally:
+        sweep.close("FAILED" if failed and status == "FINISHED" else status)
+    if failed and status == "FINISHED":
+        sys.exit(1)
 
 
 def show_sweep(folder: Path) -> None:
@@ -164,7 +235,7 @@ def show_sweep(folder: Path) -> None:
     figure = scale_curve(runs)
     if figure is not None:
         figure.savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
-        console.print(f"r over model size   {folder / FIGURE}", soft_wrap=True, highlight=False)
+        _tell(f"r over model size   {folder / FIGURE}")
     if len(runs) > 1:
         comparisons, remarks = pairing.job_comparisons(runs)
         _show_comparisons(comparisons, remarks, folder)
@@ -183,10 +254,10 @@ def _show_probes(runs: list[dict[str, Any]], folder: Path) -> None:
     if not rates.empty:
         rates.to_csv(folder / RATES_TABLE, index=False)
         tasks.to_csv(folder / TASKS_TABLE, index=False)
-        console.print(f"who wins at probes  {folder / RATES_TABLE}", soft_wrap=True, highlight=False)
+        _tell(f"who wins at probes  {folder / RATES_TABLE}")
     table, remarks = dissociations(runs)
     for remark in remarks:
-        console.print(remark, soft_wrap=True, highlight=False)
+        _tell(remark)
     if table.empty:
         return
     table.to_csv(folder / TABLE, index=False)
@@ -195,8 +266,8 @@ def _show_probes(runs: list[dict[str, Any]], folder: Path) -> None:
         log.info("%s: %s dissociated from alignment (adjusted p %.3g)", row.run, row.competence, row.p_larger_adjusted)
     if table.difference.notna().any():
         dissociation_figure(table).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
-        console.print(f"what is lost        {folder / FIGURE}", soft_wrap=True, highlight=False)
-    console.print(f"its tests           {folder / TABLE}", soft_wrap=True, highlight=False)
+        _tell(f"what is lost        {folder / FIGURE}")
+    _tell(f"its tests           {folder / TABLE}")
 
 
 def _show_costs(runs: list[dict[str, Any]], comparisons: pd.DataFrame, folder: Path) -> None:
@@ -210,9 +281,8 @@ def _show_costs(runs: list[dict[str, Any]], comparisons: pd.DataFrame, folder: P
         return
     rows.to_csv(folder / COST_TABLE, index=False)
     figure.savefig(folder / COST_FIGURE, dpi=DOTS_PER_INCH)
-    console = _console()
-    console.print(f"r over bits         {folder / COST_FIGURE}", soft_wrap=True, highlight=False)
-    console.print(f"its numbers         {folder / COST_TABLE}", soft_wrap=True, highlight=False)
+    _tell(f"r over bits         {folder / COST_FIGURE}")
+    _tell(f"its numbers         {folder / COST_TABLE}")
 
 
 def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Path) -> None:
@@ -222,7 +292,7 @@ def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Pat
 
     console = _console()
     for remark in remarks:
-        console.print(remark, soft_wrap=True, highlight=False)
+        _tell(remark)
     if comparisons.empty:
         return
     comparisons.to_csv(folder / TABLE, index=False)
@@ -230,8 +300,13 @@ def _show_comparisons(comparisons: pd.DataFrame, remarks: list[str], folder: Pat
     if tests is not None:
         console.print(tests)
         forest(comparisons).savefig(folder / FIGURE, dpi=DOTS_PER_INCH)
-        console.print(f"differences of r    {folder / FIGURE}", soft_wrap=True, highlight=False)
-    console.print(f"all tests           {folder / TABLE}", soft_wrap=True, highlight=False)
+        _tell(f"differences of r    {folder / FIGURE}")
+    _tell(f"all tests           {folder / TABLE}")
+
+
+def _tell(line: str) -> None:
+    """Print a line as it is, however long."""
+    _console().print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _console() -> Console:
@@ -240,7 +315,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
-def explained(error: Exception) -> str:
+def explained(error: BaseException) -> str:
     """Return an error's words, with the nearest known name where Hydra gives none."""
     words = str(error).strip()
     unknown = re.match(r"Could not override '([\w.@/]+)'", words)

@@ -14,7 +14,7 @@ MAX_SPACES = 4
 #: Bytes.
 GB = 1e9
 #: Sections and options of the config that do not decide a number.
-VOLATILE = ("tracking", "cache.dir", "report", "readout", "resources")
+VOLATILE = ("tracking", "cache.dir", "report", "readout", "resources", "study", "sweep")
 
 
 @dataclass(frozen=True)
@@ -310,19 +310,41 @@ class Resources:
         Most memory, in gigabytes; None for what is free.
     check : bool
         Whether a run that needs more is refused.
+    gpus : {"auto"}, tuple of int or None
+        GPUs of this machine of which a run takes one that no other run has. "auto": of all that can be seen, where a launcher
+        runs jobs side by side on this machine; schedulers such as SLURM assign theirs themselves. None leaves it to PyTorch.
     """
 
     memory_gb: float | None = None
     check: bool = True
+    gpus: Literal["auto"] | tuple[int, ...] | None = "auto"
 
     def __post_init__(self) -> None:
         if self.memory_gb is not None and self.memory_gb <= 0:
             raise ConfigError(f"resources: memory_gb must be positive or null, got {self.memory_gb}")
+        if isinstance(self.gpus, tuple) and (not self.gpus or min(self.gpus) < 0):
+            raise ConfigError(f"resources: gpus must be auto, null or numbers such as [0,1], got {list(self.gpus)}")
 
     @property
     def memory_bytes(self) -> float | None:
         """Most memory, in bytes; None for what is free."""
         return None if self.memory_gb is None else self.memory_gb * GB
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a job of a sweep does where its config has finished before.
+
+    Parameters
+    ----------
+    resume : bool
+        Whether it is not run again.
+    finished : str
+        Folder that says which configs have finished, and where their results are.
+    """
+
+    resume: bool = True
+    finished: str = "outputs/finished"
 
 
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:

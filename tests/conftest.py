@@ -181,4 +181,5 @@ def small_run(checkpoints, tmp_path):
         "baselines=[word_rate]",
         "report.figures=false",
         f"tracking.uri=sqlite:///{tmp_path}/mlflow.db",
+        f"sweep.finished={tmp_path}/finished",
     ]

@@ -17,7 +17,7 @@ UNFINISHED = ".unfinished-"
 
 @contextmanager
 def alone(folder: Path, what: str) -> Iterator[None]:
-    """Hold the lock of an entry, which is the operating system's and ends with its holder; wait for another holder.
+    """Hold the lock of an entry, and remove what a killed holder has left of it.
 
     Parameters
     ----------
@@ -26,23 +26,42 @@ def alone(folder: Path, what: str) -> Iterator[None]:
     what : str
         What is made, for those who wait, such as "features of story 'tea'".
     """
+    with held(lock_file(folder), what) as is_held:
+        if is_held:
+            for killed in folder.parent.glob(f"{UNFINISHED}{folder.name}-*"):
+                shutil.rmtree(killed, ignore_errors=True)
+        yield
+
+
+@contextmanager
+def held(file: Path, what: str) -> Iterator[bool]:
+    """Hold a lock, which is the operating system's and ends with its holder; wait for another holder.
+
+    Parameters
+    ----------
+    file : Path
+        The lock's file, which need not be there and stays.
+    what : str
+        What is done meanwhile, for those who wait.
+
+    Yields
+    ------
+    bool
+        False where the file system knows no locks.
+    """
     from filelock import FileLock, Timeout
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_file(folder), mode=0o666)  # for all who may write the folder
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file, mode=0o666)  # for all who may write the folder
     try:
         lock.acquire(timeout=0)
     except Timeout:
         log.warning("another job computes %s; waiting for it.", what)
         lock.acquire(poll_interval=0.2)
     except OSError as error:  # some network file systems have none
-        root = folder.parent.parent
-        log.warning("%s knows no locks (%s), so jobs that start together compute %s twice.", root, error, what)
+        log.warning("%s knows no locks (%s), so jobs that start together compute %s twice.", file.parent, error, what)
     try:
-        if lock.is_locked:
-            for killed in folder.parent.glob(f"{UNFINISHED}{folder.name}-*"):
-                shutil.rmtree(killed, ignore_errors=True)
-        yield
+        yield lock.is_locked
     finally:
         lock.release()
 

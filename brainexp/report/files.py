@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from brainexp.errors import ConfigError
+from brainexp.identity import config_hash, inputs_hash
 from brainexp.report.brain import write_maps
 from brainexp.report.figures import write_figures
 from brainexp.report.spaces import FILE as SPACES
@@ -23,6 +25,8 @@ RESULT = "result.json"
 SCORES = "scores.parquet"
 VOXELS = "voxels.npz"
 READOUTS = "readouts"
+#: Of a sweep: what was launched. Of its jobs: where the result of a config is that had finished before, and what failed.
+SWEEP, SAME, FAILED = "sweep.json", "same.json", "failed.json"
 
 
 def require_unused(folder: Path) -> None:
@@ -83,6 +87,8 @@ def write(
             "subjects": list(result.voxels.subjects),
             "remarks": list(result.remarks),
             "config": config,
+            "config_hash": config_hash(config),
+            "inputs_hash": inputs_hash(config),
             "environment": environment,
         }
         (partial / RESULT).write_text(json.dumps(record, indent=1, allow_nan=False))
@@ -90,6 +96,17 @@ def write(
             made.rename(folder / made.name)
     finally:
         shutil.rmtree(partial)
+
+
+def write_json(file: Path, told: Mapping[str, Any]) -> None:
+    """Write a small JSON file whole or not at all, under a temporary name first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}-{uuid4().hex}")
+    try:
+        partial.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _json_numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainexp.report.files import FAILED, RESULT, SAME
 from brainexp.report.probed import task_scores
 from brainexp.result import ALL_VOXELS
 from brainexp.score.ranking import discriminability, winning_rates
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
     from rich.table import Table
+
+log = logging.getLogger(__name__)
 
 FIGURE = "sweep.png"
 COST_FIGURE = "compression.png"
@@ -38,9 +42,69 @@ MAX_PROBES = 3
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Read the ``result.json`` of every finished job of a sweep, in the order of the jobs; ``folder`` is where it lies."""
-    found = sorted(folder.glob("*/result.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    return [{**json.loads(path.read_text(encoding="utf-8")), "folder": str(path.parent)} for path in found]
+    """Read the results of a sweep's finished jobs, those that had finished before it included, in the order of the jobs.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep, with a folder per job. A job whose last attempt failed has no result here.
+
+    Returns
+    -------
+    list of dict
+        Content of each ``result.json``, and ``folder``, where its files lie.
+    """
+    found = []
+    for job in job_folders(folder):
+        where = job if (job / RESULT).is_file() else _same(job)
+        if where is not None and not (job / FAILED).is_file():
+            found.append({**json.loads((where / RESULT).read_text(encoding="utf-8")), "folder": str(where)})
+    return found
+
+
+def failures(folder: Path) -> list[dict[str, Any]]:
+    """Read the ``failed.json`` of a sweep's jobs, in the order of the jobs; ``folder`` is where each lies."""
+    failed = [job for job in job_folders(folder) if (job / FAILED).is_file()]
+    return [{**json.loads((job / FAILED).read_text(encoding="utf-8")), "folder": str(job)} for job in failed]
+
+
+def job_folders(folder: Path) -> list[Path]:
+    """Folders of a sweep that hold what became of a job, in the order of the jobs."""
+    found = {file.parent for name in (RESULT, SAME, FAILED) for file in folder.glob(f"*/{name}")}
+    return sorted(found, key=lambda job: (len(job.name), job.name))
+
+
+def _same(job: Path) -> Path | None:
+    """Where the result of a job is that had finished before; None where it is gone."""
+    if not (job / SAME).is_file():
+        return None
+    where = Path(json.loads((job / SAME).read_text(encoding="utf-8"))["folder"])
+    if (where / RESULT).is_file():
+        return where
+    log.warning("%s names %s, whose result is gone. Give the command again to make it anew.", job / SAME, where)
+    return None
+
+
+def failures_table(failed: list[dict[str, Any]]) -> Table:
+    """Put the jobs that failed beside their errors.
+
+    Parameters
+    ----------
+    failed : list of dict
+        As `failures` returns them; at least one.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.table import Table
+
+    table = Table(title=f"{len(failed)} failed")
+    for column in ("job", "run", "overrides", "error"):
+        table.add_column(column, overflow="fold")
+    for one in failed:
+        table.add_row(Path(one["folder"]).name, one["name"], " ".join(one["overrides"]), one["error"])
+    return table
 
 
 def failures(folder: Path) -> list[dict[str, Any]]:

@@ -16,8 +16,9 @@ Tags of a run (of a sweep's parent: those marked *)::
     mlflow.note.content *    the description, in Markdown
 """
 
+from brainexp.identity import config_hash
 from brainexp.tracking.files import finished_run, log_folder, restore
-from brainexp.tracking.run import Recorder, config_hash, tracked
+from brainexp.tracking.run import Recorder, tracked
 from brainexp.tracking.store import PARENT, Tracking
 from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs, study_sweep
 

@@ -14,9 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from brainexp.cache import digest
+from brainexp.identity import config_hash
 from brainexp.result import Result
-from brainexp.settings import decisive
 from brainexp.tracking.files import send
 from brainexp.tracking.record import RECORD_FILE, Record, log_params, log_values
 from brainexp.tracking.shown import columns, points, tags_of_config, tags_of_result
@@ -26,11 +25,6 @@ log = logging.getLogger(__name__)
 
 #: How long a store is asked to close a run that failed, in seconds: the error is not to wait.
 PATIENCE_OF_FAILURE_S = 10.0
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Digest of what decides a run's numbers: the config without tracking, the cache's folder and report."""
-    return digest(decisive(config))
 
 
 class Recorder:
@@ -178,7 +172,9 @@ def _open_run(tracking: Tracking, record: Record) -> Iterator[tuple[Store, str]]
 
 
 def _close_failed(store: Store, run_id: str, error: BaseException) -> None:
-    status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    status = (
+        "FAILED" if isinstance(error, Exception) else "KILLED"
+    )  # Ctrl-C, or a scheduler that wants the machine back
     hasty = replace(store, patience_s=min(store.patience_s, PATIENCE_OF_FAILURE_S))
     try:
         hasty.ask(hasty.client.set_tag, run_id, "brainexp.error", shortened(f"{type(error).__name__}: {error}"))
