@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainexp.errors import BrainexpError, ConfigError
-from brainexp.report.study.launch import LAUNCH, STUDIES, known_studies, newest_launch, read_study
+from brainexp.report.files import SWEEP
+from brainexp.report.study.launch import STUDIES, known_studies, newest_launch, read_study
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,7 @@ Write tables (CSV, Markdown, LaTeX), figures (PNG, SVG) with their data, and one
 study=NAME    the newest launch under outputs/studies/NAME; where there is none, the newest one that the tracker knows
 folder=F      the folder of a sweep or of a single run; several are reported together
 out=DIR       for the report; default: F/report. A report that is there is replaced unless its files were changed
-tracking.uri  of the tracker; default: that of the launch. The report is added to the sweep's run as "report"; null adds it nowhere
+tracking.uri  of the tracker; default: that of the launch. The report is added to the sweep's run; null adds it nowhere
 """
 OPTIONS = ("study", "folder", "out", "tracking.uri", "tracking.experiment")
 #: Among the artifacts of a sweep's run.
@@ -130,14 +131,14 @@ def _from_tracker(name: str, tracking: Tracking) -> Path:
             f"{', '.join(known) if known else 'none'}. Give folder=F for a sweep that is no study."
         )
     place = STUDIES / name / f"from-tracker-{parent[:8]}"
-    if not (place / LAUNCH).is_file():
+    if not (place / SWEEP).is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".from-tracker-", dir=place.parent))
         try:
             for run_id in runs:
                 restore(tracking, run_id, partial / run_id)
             told = {"study": name, "run_id": parent, "tracking_uri": tracking.uri, "experiment": tracking.experiment}
-            (partial / LAUNCH).write_text(json.dumps(told), encoding="utf-8")
+            (partial / SWEEP).write_text(json.dumps(told), encoding="utf-8")
             partial.rename(place)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

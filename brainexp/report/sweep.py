@@ -107,12 +107,6 @@ def failures_table(failed: list[dict[str, Any]]) -> Table:
     return table
 
 
-def failures(folder: Path) -> list[dict[str, Any]]:
-    """Read the ``failed.json`` of every failed job of a sweep."""
-    found = sorted(folder.glob("*/failed.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    return [{**json.loads(path.read_text(encoding="utf-8")), "folder": str(path.parent)} for path in found]
-
-
 def differing_options(runs: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Options of each run that are not the same in all; none where the names tell the runs apart."""
     if len({run["name"] for run in runs}) == len(runs):

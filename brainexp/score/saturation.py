@@ -65,7 +65,8 @@ class Saturation:
 
     def line(self, size: FloatArray) -> FloatArray:
         """r of the straight line over log size, array of the shape of ``size``."""
-        return self.intercept + self.slope * np.log10(size / self.smallest)
+        r: FloatArray = self.intercept + self.slope * np.log10(size / self.smallest)
+        return r
 
 
 def saturating(ratio: FloatArray, limit: float, height: float, exponent: float) -> FloatArray:
@@ -171,7 +172,8 @@ def quadratic(x: FloatArray) -> FloatArray:
     """Contrast of the bend over x that is free of mean and slope, array of the shape of x; positive for an upward bend."""
     basis = np.stack([np.ones_like(x), x], axis=1)
     bend = x**2 - basis @ np.linalg.lstsq(basis, x**2)[0]
-    return bend / np.linalg.norm(bend)
+    contrast: FloatArray = bend / np.linalg.norm(bend)
+    return contrast
 
 
 def _p(values: FloatArray, alternative: Literal["two-sided", "less"]) -> float:

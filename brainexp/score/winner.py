@@ -62,7 +62,7 @@ def winners(maps: FloatArray, confidence: float, fdr: Literal["bh", "by"], margi
     """
     n_subjects, n_places = maps.shape[1:]
     known = np.isfinite(maps).all(axis=0)
-    n_known = known.sum(axis=0)
+    n_known: IntArray = np.asarray(known.sum(axis=0))
     there = n_known > 0
     means = np.where(known, maps, 0.0).sum(axis=1) / np.maximum(n_known, 1)
     best = np.where(there, means.argmax(axis=0), NO_WINNER)
@@ -75,7 +75,7 @@ def winners(maps: FloatArray, confidence: float, fdr: Literal["bh", "by"], margi
         enough = n_known >= MIN_SUBJECTS
         p[enough] = _largest_p(maps[:, :, enough], known[:, enough], best[enough])
         q[enough] = false_discovery_q(p[enough], fdr)
-        shown = q < 1 - confidence
+        shown = np.less(q, 1 - confidence)
     else:
         shown = lead > margin
     return Winners(np.where(shown, best, NO_WINNER), best, lead, q, tested)

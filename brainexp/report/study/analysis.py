@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ class Section:
     claims: tuple[Claim, ...] = ()
     remarks: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
-    figures: Mapping[str, Mapping[str, pd.DataFrame]] = None  # type: ignore[assignment]
-    left_out: Mapping[str, str] = None  # type: ignore[assignment]
+    figures: Mapping[str, Mapping[str, pd.DataFrame]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def analysed(study: Study, workplace: Path) -> Analysis:
         _probes(runs, lost, names),
         _costs(runs, twins, names),
         _regions(runs, rows),
-        Section("jobs", "Jobs, failures and holes", tables=(tables.job_table(study.jobs),), figures={}, left_out={}),
+        Section("jobs", "Jobs, failures and holes", tables=(tables.job_table(study.jobs),)),
     )
     told = [*study.remarks, *remarks, *told_of_models, *told_of_twins, *told_of_probes, *_remarks_of_runs(runs)]
     return Analysis(study, tuple(runs), names, scoring, sections, tuple(dict.fromkeys(told)))
@@ -126,17 +126,27 @@ def _scale(
     whole = [name for name, run in zip(names, runs, strict=True) if sweep.compression_of(run) == "none"]
     own = rows[rows.run.isin(whole) & (rows.roi == ALL_VOXELS) & rows.layer.isna() & rows.parameters.notna()]
     fits = _fits(own, scoring)
-    said = [*claims.pair_claims(models, short), *(claims.size_claim(name, fit, scoring.confidence) for name, fit in fits.items())]
+    said = [
+        *claims.pair_claims(models, short),
+        *(claims.size_claim(name, fit, scoring.confidence) for name, fit in fits.items()),
+    ]
     counts = claims.counted(models, "Models, each two compared") if len(models) else None
     figures: dict[str, Mapping[str, pd.DataFrame]] = {}
     left_out = {}
-    if own.parameters.nunique() > 1:
-        fit_rows = pd.DataFrame([{"family": family, **asdict(fit)} for family, fit in fits.items()])
+    if len(set(own.parameters)) > 1:
+        columns = ["family", *(one.name for one in fields(Saturation))]
+        fit_rows = pd.DataFrame([{"family": family, **asdict(fit)} for family, fit in fits.items()], columns=columns)
         kept = own[["run", "model", "family", "parameters", "source", "subject", "r"]].reset_index(drop=True)
         figures["scale"] = {"scale": kept, "scale_fit": fit_rows}
     else:
         left_out["scale"] = "the uncompressed models are of one size, or of a size that is not known"
-    tested = tables.test_tables(models, short, "model_tests", "Models compared", "Every two uncompressed models, the larger minus the smaller, each at the layer chosen on training rows.")
+    tested = tables.test_tables(
+        models,
+        short,
+        "model_tests",
+        "Models compared",
+        "Every two uncompressed models, the larger minus the smaller, each at the layer chosen on training rows.",
+    )
     shown = [tables.scale_table(runs), *(tested if len(models) else ())]
     return Section("scale", "Scale", tuple(said), (counts,) if counts else (), tuple(shown), figures, left_out)
 
@@ -169,7 +179,14 @@ def _compression(
     parts = []
     short = {name: told.removesuffix(" · none") for name, told in names.items()}
     if len(twins):
-        shown = tables.test_tables(twins, names, "compression_tests", "Compressions against their uncompressed twins", "Each compressed model minus the same model uncompressed, at the layer that each chose and at the one that the twin chose: damage that another layer makes up for shows only there.")
+        shown = tables.test_tables(
+            twins,
+            names,
+            "compression_tests",
+            "Compressions against their uncompressed twins",
+            "Each compressed model minus the same model uncompressed, at the layer that each chose and at the one "
+            "that the twin chose: damage that another layer makes up for shows only there.",
+        )
         parts.append(("compressions", shown[0].frame))
     if len(models):
         parts.insert(0, ("models", tables.test_tables(models, short, "", "", "")[0].frame))
@@ -192,7 +209,13 @@ def _compression(
     counts = claims.counted(twins, "Compressions against their twins")
     said = claims.pair_claims(twins, names) if len(twins) else []
     return Section(
-        "compression", "Compression", tuple(said), (counts,) if counts else (), tuple(one for one in shown if len(one.frame)), figures, left_out
+        "compression",
+        "Compression",
+        tuple(said),
+        (counts,) if counts else (),
+        tuple(one for one in shown if len(one.frame)),
+        figures,
+        left_out,
     )
 
 
@@ -220,7 +243,9 @@ def _probes(runs: Sequence[dict[str, Any]], lost: pd.DataFrame, names: Mapping[s
     elif not len(probes.frame):
         left_out["dissociation"] = "the runs were asked no probes: give probe=[flash_holmes]"
     else:
-        left_out["dissociation"] = "no compressed run and its uncompressed twin were asked the same probes, or too few subjects or sets"
+        left_out["dissociation"] = (
+            "no compressed run and its uncompressed twin were asked the same probes, or too few subjects or sets"
+        )
     told = claims.dissociation_claims(lost, names)
     if len(lost) and not told:
         told = ["No competence is shown to lose more than alignment does."]
@@ -244,9 +269,7 @@ def _regions(runs: Sequence[dict[str, Any]], rows: pd.DataFrame) -> Section:
     table = tables.roi_table(runs)
     some = rows[(rows.source == MODEL) & rows.layer.isna()]
     kept = some[["run", "model", "compression", "roi", "subject", "r"]].reset_index(drop=True)
-    return Section(
-        "regions", "Regions", (), (), (table,) if len(table.frame) else (), {"rois": {"rois": kept}}, {}
-    )
+    return Section("regions", "Regions", (), (), (table,) if len(table.frame) else (), {"rois": {"rois": kept}}, {})
 
 
 def _remarks_of_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -255,4 +278,6 @@ def _remarks_of_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     for run in runs:
         for words in run.get("remarks", ()):
             said[words] = said.get(words, 0) + 1
-    return [words if number == len(runs) else f"{words} ({number} of {len(runs)} runs)" for words, number in said.items()]
+    return [
+        words if number == len(runs) else f"{words} ({number} of {len(runs)} runs)" for words, number in said.items()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def counted(comparisons: pd.DataFrame, what: str) -> str | None:
 def size_claim(family: str, fit: Saturation, confidence: float) -> Claim:
     """Say whether r saturates over the sizes of a family."""
     level = f"{100 * confidence:g} %"
-    if fit.slope == fit.slope:  # noqa: PLR0124  not NaN
+    if not math.isnan(fit.slope):
         slope = (
             f"r changes by {fit.slope:+.3f} per tenfold size ({level} interval over subjects {fit.slope_low:+.3f} to "
             f"{fit.slope_high:+.3f}, p {_p(fit.p_slope)})"
@@ -102,7 +103,7 @@ def dissociation_claims(table: pd.DataFrame, names: Mapping[str, str]) -> list[s
         for run, rows in table[table.verdict == said].groupby("run", sort=False):
             lost = ", ".join(
                 f"{row.competence} ({100 * row.probes_change:+.0f} % against {100 * row.alignment_change:+.0f} % of r)"
-                for row in rows.itertuples()
+                for _, row in rows.iterrows()
             )
             found.append(f"{names[str(run)]}: what probes find of {lost} {words}.")
     return found
@@ -113,7 +114,7 @@ def pareto_sentence(rows: pd.DataFrame) -> str | None:
     front = rows[rows.front].sort_values("megabytes")
     if front.empty:
         return None
-    named = "; ".join(f"{row.name} ({row.megabytes:,.2f} MB, r = {row.r:.3f})" for row in front.itertuples())
+    named = "; ".join(f"{row['name']} ({row.megabytes:,.2f} MB, r = {row.r:.3f})" for _, row in front.iterrows())
     return f"Not beaten in size and r at once: {named}."
 
 

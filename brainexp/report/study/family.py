@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 #: Of a checkpoint's path: what tells sizes of a family apart.
-SIZE = re.compile(r"[-_/]?(\d+([._]\d+)?x)?\d+([._]\d+)?[bm](?![a-z])|[-_/](xs|xl|xxl|s|m|l|small|medium|base|large)(?![a-z])", re.I)
+SIZE = re.compile(
+    r"[-_/]?(\d+([._]\d+)?x)?\d+([._]\d+)?[bm](?![a-z])|[-_/](xs|xl|xxl|s|m|l|small|medium|base|large)(?![a-z])", re.I
+)
 
 
 def family_of(run: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ Frames = Mapping[str, "pd.DataFrame"]
 #: Okabe & Ito (2008): told apart by all kinds of colour vision, and in print.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A800")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 9,
@@ -62,7 +62,7 @@ def colour_of(names: Sequence[str], name: str) -> str:
 def fits_of(frame: pd.DataFrame) -> dict[str, Saturation]:
     """Curves by family, from the table that `saturation` was written to."""
     rows = frame.assign(reason=frame.reason.fillna("")).to_dict("records")
-    return {str(row.pop("family")): Saturation(**row) for row in rows}
+    return {str(row.pop("family")): Saturation(**{str(key): value for key, value in row.items()}) for row in rows}
 
 
 @styled
@@ -110,7 +110,9 @@ def _draw_fit(panel: Axes, fit: Saturation, largest: float, colour: str) -> None
         return
     size = np.geomspace(fit.smallest, largest, CURVE)
     if fit.reason:
-        panel.plot(size, fit.line(size), "--", color=colour, lw=1.2, zorder=2, label="line over log size, no limit in sight")
+        panel.plot(
+            size, fit.line(size), "--", color=colour, lw=1.2, zorder=2, label="line over log size, no limit in sight"
+        )
         return
     panel.plot(size, fit.curve(size), "-", color=colour, lw=1.8, zorder=2, label=f"curve with limit {fit.limit:.3f}")
     panel.axhline(fit.limit, color=colour, lw=0.8, ls=":", zorder=1)
@@ -138,11 +140,14 @@ def pareto_figure(frames: Frames) -> Figure:
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     panel = figure.subplots()
     front = rows[rows.front].sort_values("megabytes")
-    panel.plot(front.megabytes, front.r, "-", color="0.35", lw=1.2, drawstyle="steps-post", label="not beaten", zorder=1)
+    panel.plot(
+        front.megabytes, front.r, "-", color="0.35", lw=1.2, drawstyle="steps-post", label="not beaten", zorder=1
+    )
     for _, row in rows.iterrows():
         panel.errorbar(
             row.megabytes, row.r, 0.0 if np.isnan(row.r_se) else row.r_se, color=colour_of(models, row.model),
-            marker=MARKERS[methods.index(row.compression) % len(MARKERS)], ms=6, elinewidth=0.8, alpha=1.0 if row.front else 0.5,
+            marker=MARKERS[methods.index(row.compression) % len(MARKERS)], ms=6, elinewidth=0.8,
+            alpha=1.0 if row.front else 0.5,
             mec="k" if row.front else "none", zorder=3 if row.front else 2,
         )  # fmt: skip
     panel.set_xscale("log")
@@ -160,7 +165,8 @@ def _legends(figure: Figure, models: Sequence[str], methods: Sequence[str]) -> N
 
     told = [Line2D([], [], marker="o", ls="", color=colour_of(models, one), label=one) for one in models]
     told += [
-        Line2D([], [], marker=MARKERS[at % len(MARKERS)], ls="", color="0.4", label=one) for at, one in enumerate(methods)
+        Line2D([], [], marker=MARKERS[at % len(MARKERS)], ls="", color="0.4", label=one)
+        for at, one in enumerate(methods)
     ]
     told.append(Line2D([], [], color="0.35", lw=1.2, label="not beaten in both (black edge)"))
     figure.legend(handles=told, loc="outside right upper")
@@ -174,7 +180,7 @@ def layers_figure(frames: Frames) -> Figure:
     rows = frames["layers"]
     methods = list(dict.fromkeys(rows.compression))
     models = list(dict.fromkeys(rows.model))
-    several = [model for model in models if rows[rows.model == model].compression.nunique() > 1]
+    several = [model for model in models if len(set(rows[rows.model == model].compression)) > 1]
     n_panels = (len(models) > 1) + len(several) or 1
     columns = min(3, n_panels)
     figure = Figure(figsize=(3.4 * columns + 0.6, 2.8 * -(-n_panels // columns) + 0.7), layout="constrained")
@@ -224,7 +230,11 @@ def rois_figure(frames: Frames) -> Figure:
     grid = figure.subplots(len(panels_of), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for panel, (title, column, names) in zip(grid, panels_of, strict=True):
         some = rows if column == "model" else rows[rows.model == title]
-        some = some[some.compression == some.groupby("model").compression.transform("first")] if column == "model" else some
+        some = (
+            some[some.compression == some.groupby("model").compression.transform("first")]
+            if column == "model"
+            else some
+        )
         _draw_bars(panel, some, column, names, rois)
         panel.set_title("models" if column == "model" else title)
         panel.legend(ncols=min(6, len(names)), fontsize=7, loc="upper right")
@@ -283,7 +293,8 @@ def tests_figure(frames: Frames) -> Figure:
         _draw_tests(panel, some)
         panel.set_title(str(title), loc="left")
     grid[-1].set_xlabel(
-        f"difference of r over all voxels\nthin: {100 * rows.confidence.iloc[0]:g} % interval over subjects; thick: what must lie "
+        f"difference of r over all voxels\nthin: {100 * rows.confidence.iloc[0]:g} % interval over subjects; thick: "
+        f"what must lie "
         "in the grey margin", fontsize=8,
     )  # fmt: skip
     return figure

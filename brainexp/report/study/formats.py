@@ -39,7 +39,10 @@ def cells(table: Table) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        {heading: [written(value, how) for value in table.frame[column]] for column, (heading, how) in table.shown.items()},
+        {
+            heading: [written(value, how) for value in table.frame[column]]
+            for column, (heading, how) in table.shown.items()
+        },
         columns=[heading for heading, _ in table.shown.values()],
         dtype="str",
     )

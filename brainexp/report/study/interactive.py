@@ -59,7 +59,14 @@ def _add_subjects(figure: Figure, rows: pd.DataFrame, colour: str, name: str) ->
         text += [*(f"{subject}, {model}" for model in one.model), ""]
     line = {"color": colour, "width": 0.8}
     figure.add_scatter(
-        x=x, y=y, mode="lines", line=line, opacity=0.35, text=text, name=name, hovertemplate="%{text}<br>r = %{y:.3f}<extra></extra>"
+        x=x,
+        y=y,
+        mode="lines",
+        line=line,
+        opacity=0.35,
+        text=text,
+        name=name,
+        hovertemplate="%{text}<br>r = %{y:.3f}<extra></extra>",
     )
 
 
@@ -79,10 +86,17 @@ def tests_plot(frames: Frames) -> Figure:
             ends = np.column_stack([some[low], some[high], np.full(len(some), np.nan)]).ravel()
             line = {"color": PALETTE[number], "width": width}
             figure.add_scatter(
-                x=ends, y=np.repeat(at, 3), mode="lines", line=line, legendgroup=layer, showlegend=False, hoverinfo="skip"
+                x=ends,
+                y=np.repeat(at, 3),
+                mode="lines",
+                line=line,
+                legendgroup=layer,
+                showlegend=False,
+                hoverinfo="skip",
             )
         told = [
-            f"{row.pair}<br>{row.difference:+.4f} ({row.ci_low:+.4f} to {row.ci_high:+.4f})<br>t({row.df:.0f}) = {row.t:.2f}, "
+            f"{row.pair}<br>{row.difference:+.4f} ({row.ci_low:+.4f} to {row.ci_high:+.4f})<br>t({row.df:.0f}) = "
+            f"{row.t:.2f}, "
             f"adjusted p {row.p_t_adjusted:.3g}; equivalence {row.p_equivalence_adjusted:.3g}<br>{row.verdict}"
             for row in some.itertuples()
         ]
@@ -90,7 +104,9 @@ def tests_plot(frames: Frames) -> Figure:
             x=some.difference, y=at, mode="markers", marker={"color": PALETTE[number], "size": 8}, text=told,
             name=f"{layer} layer", legendgroup=layer, hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    figure.update_yaxes(tickvals=list(range(len(pairs))), ticktext=pairs, automargin=True, range=[-0.7, len(pairs) - 0.3])
+    figure.update_yaxes(
+        tickvals=list(range(len(pairs))), ticktext=pairs, automargin=True, range=[-0.7, len(pairs) - 0.3]
+    )
     figure.update_layout(height=max(260, 30 * len(pairs) + 150))
     return figure
 
@@ -106,7 +122,9 @@ def bits_plot(frames: Frames) -> Figure:
         symbols = [SYMBOLS[methods.index(method) % len(SYMBOLS)] for method in own.compression]
         told = [f"{name}<br>{verdict}" for name, verdict in zip(own["name"], own.verdict, strict=True)]
         _points(figure, own.bits_per_weight, own.r, own.r_se, told, colour_of(models, model), symbols, model)
-        figure.data[-1].update(mode="lines+markers", line={"width": 0.6, "dash": "dot", "color": colour_of(models, model)})
+        figure.data[-1].update(
+            mode="lines+markers", line={"width": 0.6, "dash": "dot", "color": colour_of(models, model)}
+        )
     _name_methods(figure, methods)
     ticks = [bits for bits in BITS if rows.bits_per_weight.min() < 1.2 * bits < 1.5 * rows.bits_per_weight.max()]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{bits:g}" for bits in ticks])
@@ -124,9 +142,7 @@ def pareto_plot(frames: Frames) -> Figure:
     for model in models:
         own = rows[rows.model == model]
         symbols = [SYMBOLS[methods.index(method) % len(SYMBOLS)] for method in own.compression]
-        told = [
-            f"{name}{', not beaten' if front else ''}" for name, front in zip(own["name"], own.front, strict=True)
-        ]
+        told = [f"{name}{', not beaten' if front else ''}" for name, front in zip(own["name"], own.front, strict=True)]
         _points(figure, own.megabytes, own.r, own.r_se, told, colour_of(models, model), symbols, model)
     _name_methods(figure, methods)
     figure.update_xaxes(type="log", dtick="D2")
@@ -141,7 +157,9 @@ def layers_plot(frames: Frames) -> Figure:
     dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
     for _, own in rows.groupby("run", sort=False):
         model, method = own.model.iloc[0], own.compression.iloc[0]
-        told = [f"{model} · {method}, layer {layer} ± {error:.3f}" for layer, error in zip(own.layer, own.r_se, strict=True)]
+        told = [
+            f"{model} · {method}, layer {layer} ± {error:.3f}" for layer, error in zip(own.layer, own.r_se, strict=True)
+        ]
         line = {"color": colour_of(models, model), "dash": dashes[methods.index(method) % len(dashes)], "width": 2}
         figure.add_scatter(
             x=own.depth, y=own.r, mode="lines+markers", line=line, text=told, name=f"{model} · {method}",
@@ -156,7 +174,7 @@ def rois_plot(frames: Frames) -> Figure:
     named = rows.model + " · " + rows.compression
     figure = _figure("", "r on held-out rows")
     names = list(dict.fromkeys(named))
-    column = "model" if rows.model.nunique() > 1 else "compression"
+    column = "model" if len(set(rows.model)) > 1 else "compression"
     of = list(dict.fromkeys(rows[column]))
     for name in names:
         own = rows[named == name]
@@ -180,12 +198,19 @@ def dissociation_plot(frames: Frames) -> Figure:
     across, up = (1.2 * max(0.1, float(rows[name].abs().max())) for name in ("probes_change", "alignment_change"))
     line = {"color": GREY, "dash": "dash", "width": 1}
     figure.add_scatter(
-        x=[-across, across], y=[-across, across], mode="lines", line=line, name="both lose the same share", hoverinfo="skip"
+        x=[-across, across],
+        y=[-across, across],
+        mode="lines",
+        line=line,
+        name="both lose the same share",
+        hoverinfo="skip",
     )
     for run in runs:
         own = rows[rows.run == run]
         symbols = ["circle" if verdict == "dissociated" else "circle-open" for verdict in own.verdict]
-        told = [f"{run}<br>{competence}: {verdict}" for competence, verdict in zip(own.competence, own.verdict, strict=True)]
+        told = [
+            f"{run}<br>{competence}: {verdict}" for competence, verdict in zip(own.competence, own.verdict, strict=True)
+        ]
         figure.add_scatter(
             x=own.probes_change, y=own.alignment_change, mode="markers", text=told, name=run,
             marker={"color": colour_of(runs, run), "symbol": symbols, "size": 10},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainexp.errors import ConfigError
-from brainexp.report.files import RESULT
+from brainexp.report.files import FAILED, RESULT, SAME, SWEEP
 from brainexp.report.sweep import failures, records
 from brainexp.settings import decisive
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STUDIES = Path("outputs/studies")
-LAUNCH, SAME, FAILED = "sweep.json", "same.json", "failed.json"
+#: Hydra's own record of a sweep.
+HYDRA = "multirun.yaml"
 #: What became of a job.
 FINISHED, REUSED, BROKEN, UNFINISHED, NEVER = "finished", "finished before", "failed", "unfinished", "never started"
+GONE = "finished before, and gone"
 ELSEWHERE = "finished in another folder"
 
 
@@ -114,29 +116,39 @@ def read_study(folders: Sequence[Path]) -> Study:
 
 
 def expected_jobs(folder: Path) -> list[list[str]]:
-    """Overrides of every job of a sweep, in the order of the jobs, from Hydra's own record; empty where there is none."""
+    """Overrides of every job of a sweep, in the order of the jobs, from Hydra's own record.
+
+    Empty where there is no record, where a sweeper other than Hydra's own decides as it goes, and where what is swept was
+    found by a pattern (``model=glob(tiny_*)``), which cannot be looked up again.
+    """
     import yaml
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    record = folder / "multirun.yaml"
+    record = folder / HYDRA
     if not record.is_file():
         return []
     hydra = yaml.safe_load(record.read_text(encoding="utf-8"))["hydra"]
+    if not str(hydra["sweeper"]["_target_"]).endswith(BasicSweeper.__name__):
+        return []
     swept = [f"{key}={value}" for key, value in (hydra["sweeper"].get("params") or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*swept, *hydra["overrides"]["task"]])
-    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    try:
+        (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    except HydraException:
+        return []
     return [list(job) for job in jobs]
 
 
 def _is_launch(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (LAUNCH, "multirun.yaml", RESULT))
+    return any((folder / name).is_file() for name in (SWEEP, HYDRA, RESULT))
 
 
 def _launch(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ConfigError(f"folder={folder} is not there. {_near(folder)}")
-    file = folder / LAUNCH
+    file = folder / SWEEP
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
@@ -167,12 +179,13 @@ def _jobs(folder: Path, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def _status(job: Path) -> tuple[str, str]:
+    if (job / FAILED).is_file():
+        return BROKEN, str(json.loads((job / FAILED).read_text(encoding="utf-8"))["error"])
     if (job / RESULT).is_file():
         return FINISHED, ""
     if (job / SAME).is_file():
-        return REUSED, ""
-    if (job / FAILED).is_file():
-        return BROKEN, str(json.loads((job / FAILED).read_text(encoding="utf-8"))["error"])
+        there = Path(json.loads((job / SAME).read_text(encoding="utf-8"))["folder"])
+        return (REUSED, "") if (there / RESULT).is_file() else (GONE, f"{there} is gone")
     return (UNFINISHED if job.is_dir() else NEVER), ""
 
 
@@ -210,7 +223,11 @@ def _near(folder: Path) -> str:
     """What could have been meant."""
     parent = next((one for one in folder.absolute().parents if one.is_dir()), Path.cwd())
     there = [folder] if folder.is_dir() else []
-    sweeps = sorted(str(path) for one in (*there, parent) for path in one.glob("*") if path.is_dir() and _is_launch(path))
-    listed = f"Sweeps and runs nearby: {', '.join(sweeps[-8:])}." if sweeps else f"There is no sweep in {parent} either."
+    sweeps = sorted(
+        str(path) for one in (*there, parent) for path in one.glob("*") if path.is_dir() and _is_launch(path)
+    )
+    listed = (
+        f"Sweeps and runs nearby: {', '.join(sweeps[-8:])}." if sweeps else f"There is no sweep in {parent} either."
+    )
     studies = known_studies()
     return f"{listed} Studies here: {', '.join(studies) if studies else 'none'}."

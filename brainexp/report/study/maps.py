@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class BrainMap:
     title: str
     values: FloatArray
     classes: tuple[str, ...] = ()
-    further: Mapping[str, FloatArray] = None  # type: ignore[assignment]
+    further: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def _placed(run: Mapping[str, Any]) -> tuple[dict[str, FloatArray], Space | None
 
 def _means(runs: Sequence[dict[str, Any]], stacked: FloatArray) -> list[BrainMap]:
     return [
-        BrainMap(f"{MEANS}_{at}", MEANS, model, _mean(stacked[at]), further={})
+        BrainMap(f"{MEANS}_{at}", MEANS, model, _mean(stacked[at]))
         for at, (run, (model, _)) in enumerate(zip(runs, labels(list(runs)), strict=True))
         if compression_of(run) == "none"
     ]
@@ -139,9 +139,13 @@ def _differences(runs: Sequence[dict[str, Any]], stacked: FloatArray) -> list[Br
     found = []
     for at, (run, pair) in enumerate(zip(runs, labels(list(runs)), strict=True)):
         twin = reference(at, runs)
-        if compression_of(run) != "none" and compression_of(runs[twin]) == "none" and labels(list(runs))[twin][0] == pair[0]:
+        if (
+            compression_of(run) != "none"
+            and compression_of(runs[twin]) == "none"
+            and labels(list(runs))[twin][0] == pair[0]
+        ):
             change = _mean(stacked[at] - stacked[twin])
-            found.append(BrainMap(f"{DIFFERENCES}_{at}", DIFFERENCES, " · ".join(pair), change, further={}))
+            found.append(BrainMap(f"{DIFFERENCES}_{at}", DIFFERENCES, " · ".join(pair), change))
     return found
 
 
@@ -156,7 +160,9 @@ def _winners(runs: Sequence[dict[str, Any]], stacked: FloatArray, scoring: Scori
     found = []
     for number, (title, members, names) in enumerate(contests):
         if len(members) > 1:
-            result = winners(stacked[members].astype(float), scoring.confidence, scoring.fdr, scoring.equivalence_margin)
+            result = winners(
+                stacked[members].astype(float), scoring.confidence, scoring.fdr, scoring.equivalence_margin
+            )
             found.append(winner_map(f"{WINNERS_OF}_{number}", title, result, names))
     return found
 
@@ -164,7 +170,11 @@ def _winners(runs: Sequence[dict[str, Any]], stacked: FloatArray, scoring: Scori
 def winner_map(name: str, title: str, result: Winners, names: Sequence[str]) -> BrainMap:
     """Number winners from 1; 0 where no condition is shown to be the best, NaN where nothing is known."""
     values = np.where(result.best == NO_WINNER, np.nan, result.winner + 1.0)
-    further = {"best": np.where(result.best == NO_WINNER, np.nan, result.best + 1.0), "lead": result.lead, "q": result.q}
+    further = {
+        "best": np.where(result.best == NO_WINNER, np.nan, result.best + 1.0),
+        "lead": result.lead,
+        "q": result.q,
+    }
     return BrainMap(name, WINNERS_OF, title, values, tuple(names), further)
 
 
@@ -209,9 +219,7 @@ def write_brain_maps(found: BrainMaps, data: Path, figures: Path) -> dict[str, l
     save_spaces({"all": found.space}, data / PLACES)
     drawn = {}
     for one in found.maps:
-        np.savez_compressed(
-            data / f"{one.name}.npz", values=one.values, classes=np.array(one.classes), **one.further
-        )  # type: ignore[arg-type]
+        np.savez_compressed(data / f"{one.name}.npz", values=one.values, classes=np.array(one.classes), **one.further)  # type: ignore[arg-type]
         drawn[one.name] = draw_map(one, found, figures)
     return drawn
 

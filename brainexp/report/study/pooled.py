@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainexp.containers import Space
 from brainexp.report.files import SCORES, VOXELS
 from brainexp.report.pairing import SUBJECTS
 from brainexp.report.spaces import FILE as SPACES
@@ -61,7 +62,9 @@ def pooled(runs: Sequence[dict[str, Any]], folder: Path) -> tuple[list[dict[str,
         remarks += told
     several = [members for _, members in groups if len(members) > 1]
     if several:
-        names = ", ".join(dict.fromkeys(job_names(list(made))[at] for at, (_, some) in enumerate(groups) if len(some) > 1))
+        names = ", ".join(
+            dict.fromkeys(job_names(list(made))[at] for at, (_, some) in enumerate(groups) if len(some) > 1)
+        )
         remarks.insert(
             0,
             f"Jobs that differ in subjects alone are taken together: {names}. Each job has chosen its own layer; intervals "
@@ -106,7 +109,9 @@ def _metrics(members: Sequence[Mapping[str, Any]], scores: pd.DataFrame) -> dict
             metrics[key] = float(sum(values))
         elif key.startswith("memory/") and values:
             metrics[key] = float(max(values))
-        elif key.startswith("probe/") and len(values) == len(members):  # surprisal is scored in subjects, most are the model's
+        elif key.startswith("probe/") and len(values) == len(
+            members
+        ):  # surprisal is scored in subjects, most are the model's
             metrics[key] = float(np.average(values, weights=[len(run["subjects"]) for run in members]))
     layers = [run["metrics"]["layer/chosen"] for run in members]
     metrics |= {key: value if np.isfinite(value) else None for key, value in alignment_metrics(scores).items()}
@@ -135,7 +140,7 @@ def _normalised_intervals(scores: pd.DataFrame) -> dict[str, float | None]:
 
 def _pool_voxels(members: Sequence[Mapping[str, Any]], owners: Mapping[str, int], folder: Path) -> None:
     arrays: dict[str, list[np.ndarray[Any, Any]]] = {}
-    spaces = {}
+    spaces: dict[str, Space] = {}
     for number, run in enumerate(members):
         own = Path(run["folder"])
         with np.load(own / VOXELS) as file:

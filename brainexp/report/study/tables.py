@@ -81,7 +81,8 @@ def scale_table(runs: Sequence[dict[str, Any]]) -> Table:
         "layer": ("layer", "count"),
     }
     note = (
-        "r on held-out rows, mean over all scored voxels and then over subjects, with its standard error over subjects, at the "
+        "r on held-out rows, mean over all scored voxels and then over subjects, with its standard error over "
+        "subjects, at the "
         "layer chosen on training rows; r / ceiling with its 95 % interval. The untrained twin has the same architecture and "
         "random weights."
     )
@@ -115,7 +116,7 @@ def roi_table(runs: Sequence[dict[str, Any]]) -> Table:
     frame = pd.DataFrame(rows, columns=["run", "model", "compression", "roi", *SCORES_SHOWN, "untrained_r"])
     words = {"model": ("model", "text"), "compression": ("compression", "text"), "roi": ("ROI", "text")}
     shown = {**words, **SCORES_SHOWN, "untrained_r": ("untrained r", "3")}
-    note = "As the table of models, inside each ROI; the layer is the one chosen over all voxels unless the study chose otherwise."
+    note = "As the table of models, inside each ROI, at the same layer unless the study chose one per voxel."
     return Table("rois", "Regions", note, frame, shown, long=True)
 
 
@@ -154,14 +155,18 @@ def test_tables(
         df=comparisons.n_subjects - 1,
         verdict=[sweep.verdict(row) for _, row in comparisons.iterrows()],
         at=["own" if layer else "same" for layer in comparisons.layer.isna()],
-        pair=[f"{names[one]} − {names[other]}" for one, other in zip(comparisons.source, comparisons.reference, strict=True)],
+        pair=[
+            f"{names[one]} − {names[other]}"
+            for one, other in zip(comparisons.source, comparisons.reference, strict=True)
+        ],
     )
     both = {"pair": ("difference", "text"), "at": ("layer", "text")}
     both = both if (frame["at"] == "same").any() else {"pair": ("difference", "text")}
     margin = f"±{frame.margin.iloc[0]:g}" if len(frame) else "the margin"
     level = f"{100 * frame.confidence.iloc[0]:g} %" if len(frame) else "confidence"
     note = (
-        f"{what} Paired over subjects: Δr with its {level} t interval, paired t test, Wilcoxon's signed ranks, exact sign flips; "
+        f"{what} Paired over subjects: Δr with its {level} t interval, paired t test, Wilcoxon's signed ranks, exact "
+        f"sign flips; "
         "g is the standardised difference without small-sample bias; equivalence: two one-sided t tests against a margin of "
         f"{margin} in r. Verdict by adjusted p: equivalent, different, or undecided where neither is shown."
     )
@@ -205,7 +210,8 @@ def cost_table(runs: Sequence[dict[str, Any]], comparisons: pd.DataFrame) -> Tab
     }
     note = (
         "Bits per weight over all parameters; size of the checkpoint on disk, where there is none of the weights in memory; "
-        "perplexity of held-out text; tokens per second while features were read, on the machine of the run and missing where "
+        "perplexity of held-out text; tokens per second while features were read, on the machine of the run and "
+        "missing where "
         "they came from the cache. Verdict: r against the uncompressed twin over all voxels, each at its own layer."
     )
     return Table("costs", "Costs", note, frame, shown)
@@ -234,7 +240,8 @@ def probe_table(runs: Sequence[dict[str, Any]]) -> Table:
         "floor": ("by chance", "3"),
     }
     note = (
-        "Mean over probing sets at the last probed layer, on test samples, beside the score of probes that were trained on random "
+        "Mean over probing sets at the last probed layer, on test samples, beside the score of probes that were "
+        "trained on random "
         "labels (minimal pairs: one half; facts: none)."
     )
     return Table("probes", "Probes", note, frame, shown, long=len(frame) > 24)
@@ -280,7 +287,7 @@ def job_table(jobs: pd.DataFrame) -> Table:
         "status": ("status", "text"),
         "error": ("error", "text"),
     }
-    shown = shown if jobs.folder.nunique() > 1 else {key: value for key, value in shown.items() if key != "folder"}
+    shown = shown if len(set(jobs.folder)) > 1 else {key: value for key, value in shown.items() if key != "folder"}
     note = "Jobs of the launch as Hydra unfolds them. What did not finish is in no other table and no figure."
     return Table("jobs", "Jobs", note, jobs, shown, long=len(jobs) > 24)
 
@@ -300,7 +307,7 @@ def subject_rows(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     for run, name, (model, method) in _named(runs):
         scores = pd.read_parquet(Path(run["folder"]) / SCORES)
         scores = scores[scores.source.isin([MODEL, "untrained"])]
-        about = {
+        about: dict[str, Any] = {
             "run": name,
             "model": model,
             "compression": method,
@@ -308,7 +315,7 @@ def subject_rows(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
             "parameters": _number(run["metrics"].get("compression/parameters")),
         }
         kept = scores[["source", "subject", "layer", "roi", "r", "r_norm"]]
-        parts.append(pd.DataFrame({**about, **{column: kept[column] for column in kept}}))
+        parts.append(kept.assign(**about))
     return pd.concat(parts, ignore_index=True)
 
 

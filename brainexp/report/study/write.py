@@ -226,7 +226,9 @@ def run_table(analysis: Analysis) -> Table:
         "version": ("version", "text"),
         "folder": ("folder", "text"),
     }
-    return Table("runs", "Runs", "What was used, in the order of the jobs.", pd.DataFrame(rows), shown, long=len(rows) > 24)
+    return Table(
+        "runs", "Runs", "What was used, in the order of the jobs.", pd.DataFrame(rows), shown, long=len(rows) > 24
+    )
 
 
 def _write_record(analysis: Analysis, made: Path) -> None:

@@ -59,7 +59,22 @@
     const words = (map, code) => code === 255 ? "no value" : map.classes.length ? map.classes[code]
       : (map.low + (code / 253) * (map.high - map.low)).toFixed(3);
     const axis = { visible: false, showspikes: false };
-    const scene = { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "data", camera: { eye: { x: 0, y: 0.001, z: 1.6 }, up: { x: 0, y: 1, z: 0 } } };
+    const scene = { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "data" };
+    const upwards = { x: 0, y: 0, z: 1 };
+    const sides = {
+      left: { eye: { x: -1.5, y: 0, z: 0.1 }, up: upwards }, right: { eye: { x: 1.5, y: 0, z: 0.1 }, up: upwards },
+      front: { eye: { x: 0, y: 1.5, z: 0.1 }, up: upwards }, back: { eye: { x: 0, y: -1.5, z: 0.1 }, up: upwards },
+      above: { eye: { x: 0, y: 0, z: 1.6 }, up: { x: 0, y: 1, z: 0 } }, below: { eye: { x: 0, y: 0, z: -1.6 }, up: { x: 0, y: 1, z: 0 } },
+    };
+    scene.camera = sides.left;
+    const row = document.getElementById("map-sides");
+    for (const [name, camera] of Object.entries(sides)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = name;
+      button.addEventListener("click", () => Plotly.relayout(place, { "scene.camera": camera }));
+      row.append(button);
+    }
     function trace(map) {
       const codes = bytes(map.values);
       const text = Array.from(codes, (code) => words(map, code));
