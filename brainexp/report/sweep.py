@@ -448,7 +448,8 @@ def _verdicts(runs: list[dict[str, Any]], labelled: list[tuple[str, str]], compa
     own = comparisons[(comparisons.roi == ALL_VOXELS) & comparisons.layer.isna()]
     found = []
     for name, (model, _) in zip(names, labelled, strict=True):
-        tested = own[(own.source == name) & own.reference.map(lambda other, model=model: whole.get(other) == model)]
+        twins = [other for other in whole if whole[other] == model]
+        tested = own[(own.source == name) & own.reference.isin(twins)]
         if name in whole:
             found.append("uncompressed")
         else:

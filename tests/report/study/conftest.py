@@ -111,7 +111,7 @@ def launch(folder, sweep, n_jobs=None, study="made"):
         "sweeper": {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": sweep},
         "overrides": {"task": [f"+study={study}"]},
     }
-    (folder / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
+    (folder / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}, sort_keys=False))
     told = {"study": study, "title": "Sizes & <bits>", "question": "Does r fall?", "run_id": None, "overrides": []}
     (folder / "sweep.json").write_text(json.dumps(told))
 
