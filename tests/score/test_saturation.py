@@ -49,7 +49,8 @@ def test_a_straight_line_over_log_size_is_a_line():
 @pytest.mark.parametrize("curve", [np.zeros(6), 0.05 * np.log10(SIZES / SIZES[0])], ids=["flat", "line"])
 def test_limits_that_are_not_there_are_seen_no_more_often_than_the_level_allows(curve):
     claimed = [
-        saturation(SIZES, people(curve, 0.01, seed=seed), 0.95, np.random.default_rng(0)).reason == "" for seed in range(200)
+        saturation(SIZES, people(curve, 0.01, seed=seed), 0.95, np.random.default_rng(0)).reason == ""
+        for seed in range(200)
     ]
 
     assert np.mean(claimed) <= 0.09  # 5 % and three standard errors
@@ -71,7 +72,9 @@ def test_subjects_with_a_gap_are_left_out():
     r = people(saturating(SIZES / SIZES[0], 0.3, 0.15, 0.8), 0.003)
     holed = np.vstack([r, [[np.nan, 9, 9, 9, 9, 9]]])
 
-    assert saturation(SIZES, holed, 0.95, np.random.default_rng(0)) == saturation(SIZES, r, 0.95, np.random.default_rng(0))
+    assert saturation(SIZES, holed, 0.95, np.random.default_rng(0)) == saturation(
+        SIZES, r, 0.95, np.random.default_rng(0)
+    )
 
 
 def test_growth_that_gets_faster_has_no_limit():

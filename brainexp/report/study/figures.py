@@ -61,8 +61,13 @@ def colour_of(names: Sequence[str], name: str) -> str:
 
 def fits_of(frame: pd.DataFrame) -> dict[str, Saturation]:
     """Curves by family, from the table that `saturation` was written to."""
-    rows = frame.assign(reason=frame.reason.fillna("")).to_dict("records")
-    return {str(row.pop("family")): Saturation(**{str(key): value for key, value in row.items()}) for row in rows}
+    found = {}
+    for row in frame.to_dict("records"):
+        known = {str(key): value for key, value in row.items() if key not in ("family", "reason")}
+        # An empty word is a missing one in a CSV file.
+        reason = row["reason"] if isinstance(row["reason"], str) else ""
+        found[str(row["family"])] = Saturation(**known, reason=reason)
+    return found
 
 
 @styled

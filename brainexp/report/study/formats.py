@@ -50,7 +50,9 @@ def cells(table: Table) -> pd.DataFrame:
 
 def written(value: Any, how: str) -> str:
     """Write one value; what is unknown is a dash."""
-    if value is None or value != value or (isinstance(value, float) and math.isinf(value)):  # noqa: PLR0124  NaN, NA
+    import pandas as pd
+
+    if pd.isna(value) or (isinstance(value, float) and math.isinf(value)):
         return MISSING
     return FORMATS[how](value)
 

@@ -70,7 +70,20 @@ def probes_of(loss):
     return pd.DataFrame(rows, columns=columns)
 
 
-def leave(job, model, method="none", loss=0.0, subjects=SUBJECTS, seed=0, asked=None, probes=None, kind="rois", n_layers=3, own_layer=1, **config):
+def leave(
+    job,
+    model,
+    method="none",
+    loss=0.0,
+    subjects=SUBJECTS,
+    seed=0,
+    asked=None,
+    probes=None,
+    kind="unplaced",
+    n_layers=3,
+    own_layer=1,
+    **config,
+):
     """Leave what a finished job leaves in a folder."""
     job.mkdir(parents=True)
     rng = np.random.default_rng([seed, len(method), int(SIZES[model])])
@@ -122,12 +135,12 @@ def grid(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies") / "made" / "2026-01-01_00-00-00"
     launch(folder, {"model": ",".join(SIZES), "compression": "none,rtn,magnitude"})
     for number, model in enumerate(SIZES):
-        leave(folder / str(3 * number), model, probes=0.0)
+        leave(folder / str(3 * number), model, probes=0.0, kind="rois")
         if model != "tiny-3M":
-            leave(folder / str(3 * number + 1), model, "rtn", loss=0.001, seed=1, probes=0.2)
+            leave(folder / str(3 * number + 1), model, "rtn", loss=0.001, seed=1, probes=0.2, kind="rois")
     (folder / "4").mkdir()
     failed = {"name": "x", "error": "ConfigError: group_size=128 does not divide 64", "trace": "", "overrides": []}
     (folder / "4" / "failed.json").write_text(json.dumps(failed))
     (folder / "5").mkdir()  # killed
-    leave(folder / "11", "tiny-30M", "magnitude", loss=0.05, seed=2, probes=0.05)
+    leave(folder / "11", "tiny-30M", "magnitude", loss=0.05, seed=2, probes=0.05, kind="rois")
     return folder

@@ -64,7 +64,10 @@ def test_models_are_compared_in_pairs_as_scipy_does(analysis, grid):
         assert (row.t, row.p_t, row.df) == (pytest.approx(tested.statistic), pytest.approx(tested.pvalue), 6)
         assert row.p_wilcoxon == pytest.approx(wilcoxon(larger - smaller).pvalue)
         assert [row.ci_low, row.ci_high] == pytest.approx(list(tested.confidence_interval(0.95)))
-        lower, upper = (ttest_rel(larger + shift, smaller, alternative=side).pvalue for shift, side in ((0.01, "greater"), (-0.01, "less")))
+        lower, upper = (
+            ttest_rel(larger + shift, smaller, alternative=side).pvalue
+            for shift, side in ((0.01, "greater"), (-0.01, "less"))
+        )
         assert row.p_equivalence == pytest.approx(max(lower, upper))
     assert frame.p_t_adjusted.tolist() == pytest.approx(holm(frame.p_t))
 
@@ -107,7 +110,11 @@ def test_sentences_tell_what_the_tests_show_with_their_numbers(analysis):
     kept = said["tiny_1M · rtn ≈ tiny_1M · none"]
     lost = said["tiny_30M · magnitude < tiny_30M · none"]
     assert (kept.verdict, lost.verdict) == ("equivalent", "different")
-    row = table(analysis, "compression_tests").query("pair == 'tiny_30M · magnitude − tiny_30M · none' and at == 'own'").iloc[0]
+    row = (
+        table(analysis, "compression_tests")
+        .query("pair == 'tiny_30M · magnitude − tiny_30M · none' and at == 'own'")
+        .iloc[0]
+    )
     assert f"Δr = {row.difference:+.3f}" in lost.text
     assert f"t(6) = {row.t:.2f}" in lost.text
     assert section(analysis, "compression").remarks == (
@@ -198,7 +205,9 @@ def test_a_subject_who_is_in_two_jobs_counts_once(tmp_path):
     assert "tiny_1M-none-made: s2 is in several jobs; the first counts." in found.remarks
     scores = pd.read_parquet(tmp_path / "work" / "0" / "scores.parquet")
     first = pd.read_parquet(tmp_path / "F" / "0" / "scores.parquet")
-    pd.testing.assert_series_equal(scores[scores.subject == "s2"].r.reset_index(drop=True), first[first.subject == "s2"].r.reset_index(drop=True))
+    pd.testing.assert_series_equal(
+        scores[scores.subject == "s2"].r.reset_index(drop=True), first[first.subject == "s2"].r.reset_index(drop=True)
+    )
 
 
 def test_runs_of_other_subjects_are_paired_on_the_common_ones_and_it_is_said(tmp_path):

@@ -92,7 +92,9 @@ def test_a_folder_without_runs_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(ConfigError, match=r"empty holds no runs\. There is no sweep in .* either\. Studies here: none\."):
+    with pytest.raises(
+        ConfigError, match=r"empty holds no runs\. There is no sweep in .* either\. Studies here: none\."
+    ):
         read_study([tmp_path / "empty"])
 
 
