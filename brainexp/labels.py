@@ -46,6 +46,15 @@ def run_label(config: Mapping[str, Any], choices: Mapping[str, str] | None = Non
     return BETWEEN.join(parts)
 
 
+def parts_of(label: str) -> dict[str, str]:
+    """Return model, compression, dataset and subjects from a label.
+
+    >>> parts_of("gpt2 · none · alice · all · task")
+    {'model': 'gpt2', 'compression': 'none', 'dataset': 'alice', 'subjects': 'all'}
+    """
+    return dict(zip(("model", "compression", "dataset", "subjects"), label.split(BETWEEN), strict=False))
+
+
 def subjects_label(dataset: Mapping[str, Any]) -> str:
     """Return whose responses are predicted: all, up to three names, or how many.
 

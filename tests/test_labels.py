@@ -1,8 +1,8 @@
 """What people call a run."""
 
-import brainexp.composition  # noqa: F401  registers all members
 import pytest
 
+import brainexp.composition  # noqa: F401  registers all members
 from brainexp.labels import run_label
 from brainexp.registry import COMPRESSIONS
 

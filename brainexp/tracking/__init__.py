@@ -21,10 +21,12 @@ from brainexp.tracking.files import finished_run, log_folder, restore
 from brainexp.tracking.run import Recorder, tracked
 from brainexp.tracking.store import PARENT, Tracking
 from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs, study_sweep
+from brainexp.tracking.sync import Synced, sync
 
 __all__ = [
     "PARENT",
     "Recorder",
+    "Synced",
     "Tracking",
     "close_sweep",
     "config_hash",
@@ -34,5 +36,6 @@ __all__ = [
     "restore",
     "study_runs",
     "study_sweep",
+    "sync",
     "tracked",
 ]

@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+from brainexp.composition import Experiment
 from brainexp.identity import config_hash
 from brainexp.result import Result
 from brainexp.tracking.files import send
 from brainexp.tracking.record import RECORD_FILE, Record, log_params, log_values
-from brainexp.tracking.shown import columns, points, tags_of_config, tags_of_result
-from brainexp.tracking.store import PARENT, Store, Tracking, opened, shortened
+from brainexp.tracking.shown import columns, inputs, points, tags_of_config, tags_of_result
+from brainexp.tracking.store import PARENT, Store, Tracking, opened, shortened, without_credentials
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class Recorder:
 
     def __init__(self, tracking: Tracking, config: Mapping[str, Any], record: Record, store: Store | None) -> None:
         self._tracking, self._config, self._record, self._store = tracking, config, record, store
-        self.lost = False
+        self._folder: Path | None = None
+        self._lost = False
 
     @property
     def run_id(self) -> str | None:
@@ -55,25 +57,42 @@ class Recorder:
         """Record a result; where the store has gone away meanwhile, say how it can be recorded later."""
         if self._tracking.uri is None:
             return
+        experiment, label = Experiment.from_config(self._config), self._record.tags["brainexp.label"]
         record = replace(
             self._record,
             ended_ms=now_ms(),
-            tags={**self._record.tags, **tags_of_result(result)},
+            tags={**self._record.tags, **tags_of_result(result, experiment, label)},
             points=tuple(points(result)),
+            inputs=inputs(experiment, label),
         )
         record.save(folder)
-        if self._store is None or record.run_id is None:
+        if self._store is None or self.run_id is None:
             return
+        self._folder = folder
+        with self._surviving():
+            complete(self._store, self.run_id, record, folder)
+
+    def finish(self) -> None:
+        """Close the run as finished, unless its result was not recorded."""
+        with self._surviving():
+            if self._store is not None and self.run_id is not None and not self._lost:
+                self._store.ask(self._store.client.set_terminated, self.run_id, "FINISHED")
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Tell of an error instead of raising it, where there is a result: hours of work must not end with it."""
         try:
-            complete(self._store, record.run_id, record, folder)
-        except Exception as error:  # whatever it is: hours of work must not end with it
-            self.lost = True
+            yield
+        except Exception as error:
+            if self._folder is None:
+                raise
+            self._lost = True
             log.debug("the result was not recorded", exc_info=True)
-            reason = str(error).strip().split("\n")[0]
+            uri, reason = without_credentials(self._tracking.uri or ""), str(error).strip().split("\n")[0]
             log.error(
                 "The result is written but not recorded in %s (%s). Record it when that is mended: python -m brainexp.sync "
                 "%s tracking.uri=%s",
-                *(self._tracking.uri, reason, folder, self._tracking.uri),
+                *(uri, reason, self._folder, uri),
             )
 
 
@@ -152,8 +171,7 @@ def tracked(
     with _open_run(tracking, record) as (store, run_id):
         recorder = Recorder(tracking, config, replace(record, run_id=run_id), store)
         yield recorder
-        if not recorder.lost:
-            store.ask(store.client.set_terminated, run_id, "FINISHED")
+        recorder.finish()
 
 
 @contextmanager

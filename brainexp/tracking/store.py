@@ -5,13 +5,12 @@ from __future__ import annotations
 import getpass
 import logging
 import os
-import tempfile
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from brainexp.cache import digest
 from brainexp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,10 +24,14 @@ Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 SQLITE = "sqlite:///"
+#: Addresses of databases without a server for files.
+DATABASES = ("postgresql", "mysql", "mssql")
 #: Environment variable that tells a sweep's jobs which run is their parent's.
 PARENT = "BRAINEXP_PARENT_RUN_ID"
 #: Tag by which a run is found again, whatever became of the answer to the request that made it.
 RECORD = "brainexp.record"
+#: What databases say that are locked, starting or out of connections.
+PASSING_WORDS = re.compile("locked|starting up|shutting down|too many|connection|timeout", re.IGNORECASE)
 #: Runs that one search names; the condition of a search is sent in a request.
 MAX_LISTED = 50
 #: Longest that a store takes.
@@ -149,41 +152,53 @@ def opened(tracking: Tracking) -> Store:
     """
     assert tracking.uri is not None
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault(
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0"
-    )  # ours say what they wait for, and ask before they repeat
+    # Ours say what they wait for, and look before they repeat.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     from filelock import FileLock
     from mlflow import MlflowClient
 
-    for chatty in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    remote = tracking.uri.startswith("http")
-    if remote:
-        return _reached(tracking, lambda: MlflowClient(tracking.uri), remote, None)
-    uri, artifacts = tracking.uri, None
-    lock = Path(tempfile.gettempdir(), f"brainexp-{digest(uri)[:16]}.lock")
-    if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE)).absolute()
-        database.parent.mkdir(parents=True, exist_ok=True)
-        uri, lock = f"{SQLITE}{database}", Path(f"{database}.lock")
-        # Without a location of their own, artifacts would go to wherever the first run was started.
-        artifacts = (database.parent / "mlartifacts" / tracking.experiment).as_uri()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
+    if tracking.uri.startswith(DATABASES):
+        raise ConfigError(
+            f"tracking.uri={without_credentials(tracking.uri)} is a database, which has no place for files. Start a server "
+            "over it (mlflow server --backend-store-uri ... --artifacts-destination FOLDER, see docs/tracker.md) and give "
+            "its address: tracking.uri=http://HOST:5000."
+        )
+    if not tracking.uri.startswith(SQLITE):
+        return _reached(tracking, lambda: MlflowClient(tracking.uri), None)
+    database = Path(tracking.uri.removeprefix(SQLITE)).absolute()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    # Without a location of their own, artifacts would go to wherever the first run was started.
+    artifacts = (database.parent / "mlartifacts" / tracking.experiment).as_uri()
     # Jobs that start together must not create the schema twice: that breaks the database for good.
-    with FileLock(lock, mode=0o666):
-        return _reached(tracking, lambda: MlflowClient(uri), remote, artifacts)
+    with FileLock(f"{database}.lock", mode=0o666):
+        return _reached(tracking, lambda: MlflowClient(f"{SQLITE}{database}"), artifacts)
 
 
-def _reached(tracking: Tracking, connect: Callable[[], MlflowClient], remote: bool, artifacts: str | None) -> Store:
+def without_credentials(uri: str) -> str:
+    """Return an address as it may be shown and kept.
+
+    >>> without_credentials("https://me:secret@tracker:5000")
+    'https://tracker:5000'
+    """
+    return re.sub("(?<=://)[^/@]+@", "", uri)
+
+
+def _reached(tracking: Tracking, connect: Callable[[], MlflowClient], artifacts: str | None) -> Store:
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
+    remote = artifacts is None
     try:
         client = patiently(tracking.patience_s, remote, connect)
         experiment_id = patiently(tracking.patience_s, remote, _experiment, client, tracking.experiment, artifacts)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).split("\n")[0]
+        told = without_credentials(f"tracking.uri={tracking.uri} cannot be used: {reason}")
         raise ConfigError(
-            f"tracking.uri={tracking.uri} cannot be used: {reason} Start the server, correct the address, give "
-            "tracking.offline=true to record in the run's folder for now, or tracking.uri=null to record nothing."
+            f"{told} Start the server, correct the address, give tracking.offline=true to record in the run's folder for "
+            "now, or tracking.uri=null to record nothing."
         ) from error
     return Store(client, experiment_id, remote, tracking.patience_s)
 
@@ -227,7 +242,10 @@ def _passes(error: BaseException, remote: bool) -> bool:
     """Whether a request may succeed later: the server is away or overloaded, or a database is locked."""
     import requests
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
 
+    if isinstance(error, OperationalError):
+        return PASSING_WORDS.search(str(error)) is not None
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return error.response.status_code >= 500 or error.response.status_code == 429
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 from brainexp.tracking.files import send
-from brainexp.tracking.store import Store, Tracking, opened
+from brainexp.tracking.store import Store, Tracking, opened, shortened
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -42,13 +42,22 @@ def open_sweep(tracking: Tracking, name: str, note: str, tags: Mapping[str, str]
     if not tracking.live:
         return None
     store = opened(tracking)
-    kind = {"brainexp.kind": "sweep", "brainexp.sweep": tags["brainexp.sweep"]}
-    before = next(store.with_tags(kind), None)
-    if before is not None:
-        run_id = str(before.info.run_id)
-        store.ask(store.client.update_run, run_id, "RUNNING")
-        return run_id
-    return store.run_of(uuid4().hex, name, {**tags, **kind, "mlflow.note.content": note}, int(time.time() * 1000))
+    before = next(sweeps_like(store, tags), None)
+    if before is None:
+        return sweep_run(store, name, note, tags)
+    store.ask(store.client.update_run, before.info.run_id, "RUNNING")
+    return str(before.info.run_id)
+
+
+def sweeps_like(store: Store, tags: Mapping[str, str]) -> Iterator[Run]:
+    """Yield the runs of sweeps that were asked for the same, newest first."""
+    return store.with_tags({"brainexp.kind": "sweep", "brainexp.sweep": tags["brainexp.sweep"]})
+
+
+def sweep_run(store: Store, name: str, note: str, tags: Mapping[str, str]) -> str:
+    """Make a sweep's run (see `open_sweep`), and return its id."""
+    told = {**tags, "brainexp.kind": "sweep", "mlflow.note.content": shortened(note)}
+    return store.run_of(uuid4().hex, name, told, int(time.time() * 1000))
 
 
 def close_sweep(
@@ -70,16 +79,16 @@ def close_sweep(
         return
     store = opened(tracking)
     if folder is not None:
-        end_sweep(store, run_id, folder)
+        told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"*/{SAME}"))]
+        end_sweep(store, run_id, folder, [one["run_id"] for one in told if one["run_id"] is not None])
     store.ask(store.client.set_terminated, run_id, status)
 
 
-def end_sweep(store: Store, run_id: str, folder: Path) -> None:
-    """Send what a sweep's folder holds beside its jobs' folders."""
+def end_sweep(store: Store, run_id: str, folder: Path, same: Sequence[str]) -> None:
+    """Send what a sweep's folder holds beside its jobs' folders, and the ids of runs that had finished before."""
     send(store, run_id, sorted(path for path in folder.iterdir() if path.is_file()))
-    same = [json.loads(path.read_text(encoding="utf-8"))["run_id"] for path in sorted(folder.glob(f"*/{SAME}"))]
     with TemporaryDirectory() as made:
-        (Path(made) / SAME).write_text(json.dumps({"runs": [one for one in same if one is not None]}))
+        (Path(made) / SAME).write_text(json.dumps({"runs": [*same]}))
         send(store, run_id, [Path(made) / SAME])
 
 

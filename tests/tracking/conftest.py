@@ -35,3 +35,28 @@ def store(tracking):
 def client(store):
     """MLflow's own way to it."""
     return store.client
+
+
+@pytest.fixture(scope="module")
+def module_run(tmp_path_factory):
+    """Config of a run that takes seconds, for those who may share its result."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from tests.conftest import CONF
+
+    overrides = [
+        "dataset=passage",
+        "model=tiny_xs",
+        "dataset.n_subjects=2",
+        "model.layers=[0,1,2]",
+        "split.folds=3",
+        "encoder.alphas=[100,10000]",
+        "scoring.permutations=50",
+        "baselines=[word_rate]",
+        "damage.measure=false",
+        "report.figures=false",
+        f"cache.dir={tmp_path_factory.mktemp('cache')}",
+    ]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides), resolve=True, throw_on_missing=True)

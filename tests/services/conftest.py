@@ -1,0 +1,56 @@
+"""Services that live as long as the tests, whatever becomes of these."""
+
+import os
+import pickle
+
+import pytest
+
+from tests.services.running import Database, Server, postgresql
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """A running PostgreSQL."""
+    if postgresql() is None:
+        assert not os.environ.get("BRAINEXP_SERVICES"), "PostgreSQL is not installed: apt-get install postgresql"
+        pytest.skip("no PostgreSQL: make test-services installs it")
+    folder = tmp_path_factory.mktemp("services")
+    for parent in (folder, *folder.parents):  # another user is to reach it
+        if parent.owner() == folder.owner() and parent != parent.parent and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    service = Database(folder / "postgresql")
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()
+
+
+@pytest.fixture
+def server(database, tmp_path_factory, request):
+    """A running tracking server over a fresh database."""
+    name = f"t{abs(hash(request.node.nodeid))}"
+    service = Server(tmp_path_factory.mktemp("server") / "mlflow", database.create(name))
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """What a real run found, for jobs that only record it: its config, and a file with its result."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from brainexp.experiment import Experiment, run
+    from tests.conftest import CONF
+
+    overrides = ["model=tiny_xs", "dataset.n_subjects=2", "scoring.permutations=50", "ceiling.bootstraps=20"]
+    folder = tmp_path_factory.mktemp("run")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(compose("config", [*overrides, f"cache.dir={folder}/cache"]), resolve=True)
+    result = run(Experiment.from_config(config))
+    (folder / "result.pickle").write_bytes(pickle.dumps((config, result)))
+    return folder / "result.pickle"
