@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 #: Columns of a log file, where no terminal says how wide it is.
 LOG_WIDTH = 110
+#: What a user can mend, told without a trace.
+MISTAKES = (BrainexpError, HydraException, OmegaConfBaseException)
+#: Packages that place jobs.
+LAUNCHERS = ("joblib", "submitit")
 
 
 def conf_dir() -> str:
@@ -57,10 +61,15 @@ def main() -> None:
     try:
         _composed()
         status = "FINISHED"
-    except (BrainexpError, HydraException, OmegaConfBaseException, launch.Refused) as error:
-        if wants_trace:
+    except (*MISTAKES, launch.Refused) as error:
+        mistake = isinstance(error.__cause__ if isinstance(error, launch.Refused) else error, MISTAKES)
+        if wants_trace or not mistake:
             raise
         sys.exit(f"brainexp: {explained(error)}")
+    except Exception as error:
+        if wants_trace or type(error).__module__.split(".")[0] not in LAUNCHERS:
+            raise
+        sys.exit(f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory.")
     except KeyboardInterrupt as interrupt:
         status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
@@ -318,6 +327,10 @@ def _console() -> Console:
 def explained(error: BaseException) -> str:
     """Return an error's words, with the nearest known name where Hydra gives none."""
     words = str(error).strip()
+    plugin = re.search(r"'hydra/launcher/(joblib|submitit)", words)
+    if plugin is not None:
+        extra = {"joblib": "joblib", "submitit": "slurm"}[plugin[1]]
+        return f"this launcher is a plugin of Hydra, which is not installed. Install it: pip install brainexp[{extra}]"
     unknown = re.match(r"Could not override '([\w.@/]+)'", words)
     if unknown is None:
         return words

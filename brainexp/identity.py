@@ -27,12 +27,24 @@ def inputs_hash(config: Mapping[str, Any]) -> str:
 
     Content is not read: that would take as long as some runs do.
     """
-    named = {key: _stamps(Path(value).expanduser()) for key, value in decisive(config).items() if _is_path(value)}
+    named = {f"{key} {value}": _stamps(path) for key, value in _texts(config) if (path := _there(value)) is not None}
     return digest({"files": named, "commit": _hub_commit(config.get("model", {}))})
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) < 1024 and "\n" not in value and Path(value).expanduser().exists()
+def _texts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in decisive(config).items():
+        yield from ((key, one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
+
+
+def _there(text: str) -> Path | None:
+    """Return what a text names on this disk, if anything; of a pattern such as "masks/{subject}.nii", the folder."""
+    given, is_pattern, _ = text.partition("{")
+    path = Path(given).expanduser()
+    path = path.parent if is_pattern and not given.endswith("/") else path
+    try:
+        return path if given and path.exists() else None
+    except (OSError, ValueError):  # too long, or with signs that no name has
+        return None
 
 
 def _stamps(path: Path) -> list[tuple[str, int, int]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from brainexp.cache import digest
-from brainexp.errors import BrainexpError, ConfigError
+from brainexp.errors import ConfigError
 
 if TYPE_CHECKING:
     from brainexp.tracking import Tracking
@@ -25,7 +25,10 @@ SQLITE = "sqlite:"
 
 
 class Refused(BaseException):
-    """A sweep that must not start. Hydra turns exceptions of a callback into warnings, but not this one's kind."""
+    """A sweep that cannot start, because of the exception that caused this one.
+
+    Hydra turns exceptions of a callback into warnings and goes on; this is none of the kind that it catches.
+    """
 
 
 @dataclass
@@ -75,7 +78,7 @@ class Launch(Callback):
         global under_way  # noqa: PLW0603  Hydra gives no other way back to its caller
         try:
             under_way = launched(config)
-        except BrainexpError as error:
+        except Exception as error:
             raise Refused(str(error)) from error
 
 
@@ -90,7 +93,7 @@ def launched(config: DictConfig) -> Launched:
     Raises
     ------
     ConfigError
-        If the folder is another sweep's or another launch is using it, if the tracker cannot be reached, or if jobs on a
+        If an option that must be given is not, if the folder is another sweep's or another launch is using it, if the tracker cannot be reached, or if jobs on a
         cluster would write to one database file.
     """
     from brainexp.registry import validated
@@ -106,6 +109,8 @@ def launched(config: DictConfig) -> Launched:
     folder = Path(config.hydra.sweep.dir).absolute()
     batch = job_overrides(config)
     jobs = None if batch is None else len(batch)
+    if batch:
+        require_complete(config, batch[0])
     with ExitStack() as stack:
         _hold(folder, stack)
         require_own(folder, overrides)
@@ -149,6 +154,18 @@ def require_own(folder: Path, overrides: Sequence[str]) -> None:
         raise ConfigError(
             f"{folder} holds another sweep: {' '.join(before)}. Give another hydra.sweep.dir, or move it away."
         )
+
+
+def require_complete(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise ConfigError if the first job lacks an option that must be given: the others will lack it too."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    first = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    with open_dict(first):
+        del first["hydra"]  # it does not know the number of the job yet
+    missing = sorted(OmegaConf.missing_keys(first))
+    if missing:
+        raise ConfigError(f"{missing[0]} is missing. Give it: {missing[0]}=...")
 
 
 def decisive_overrides(overrides: Sequence[str]) -> list[str]:
