@@ -69,7 +69,9 @@ def main() -> None:
     except Exception as error:
         if wants_trace or type(error).__module__.split(".")[0] not in LAUNCHERS:
             raise
-        sys.exit(f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory.")
+        sys.exit(
+            f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory."
+        )
     except KeyboardInterrupt as interrupt:
         status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)

@@ -133,7 +133,9 @@ def _without_idle_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         for words in idle:
             warnings.filterwarnings("ignore", message=words, category=UserWarning)
-        warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)  # a hemisphere without values
+        warnings.filterwarnings(
+            "ignore", message="All-NaN slice", category=RuntimeWarning
+        )  # a hemisphere without values
         yield
 
 

@@ -102,7 +102,9 @@ def test_a_killed_job_frees_its_gpu_and_one_that_waits_gets_it(monkeypatch):
     monkeypatch.setenv(VISIBLE, "0")
     holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "0\n"
-    waiting = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert "all GPUs (0) are taken" in waiting.stderr.readline()
 
     holder.kill()

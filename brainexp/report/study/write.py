@@ -191,7 +191,7 @@ def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     runs = analysis.runs
     subjects = list(dict.fromkeys(who for run in runs for who in run["subjects"]))
     datasets = list(dict.fromkeys(str(run["config"]["dataset"]["name"]) for run in runs))
-    commits = list(dict.fromkeys(str(run["environment"].get("git_commit"))[:10] for run in runs))
+    commits = list(dict.fromkeys(str(run["environment"].get("git_commit") or "not known")[:10] for run in runs))
     return [
         ("study", analysis.study.name),
         ("data", ", ".join(datasets)),

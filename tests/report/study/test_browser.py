@@ -97,7 +97,10 @@ def test_a_click_sorts_a_table_by_value_and_says_so(page_file, browser, errors):
     column = [heading.strip() for heading in table.locator("thead th").all_inner_texts()].index("MB")
 
     def values():
-        return [float(text.replace(",", "")) for text in table.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()]
+        return [
+            float(text.replace(",", ""))
+            for text in table.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()
+        ]
 
     before = values()
     table.locator("thead th button").nth(column).click()
