@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from brainexp.containers import FloatArray, IntArray
@@ -61,7 +62,7 @@ def winners(maps: FloatArray, confidence: float, fdr: Literal["bh", "by"], margi
         the mean exceeds this.
     """
     n_subjects, n_places = maps.shape[1:]
-    known = np.isfinite(maps).all(axis=0)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(maps).all(axis=0))
     n_known: IntArray = np.asarray(known.sum(axis=0))
     there = n_known > 0
     means = np.where(known, maps, 0.0).sum(axis=1) / np.maximum(n_known, 1)
@@ -81,7 +82,7 @@ def winners(maps: FloatArray, confidence: float, fdr: Literal["bh", "by"], margi
     return Winners(np.where(shown, best, NO_WINNER), best, lead, q, tested)
 
 
-def _largest_p(maps: FloatArray, known: np.ndarray[tuple[int, int], np.dtype[np.bool_]], best: IntArray) -> FloatArray:
+def _largest_p(maps: FloatArray, known: NDArray[np.bool_], best: IntArray) -> FloatArray:
     """P of the best against the condition from which it is told apart least, array of shape (n_places,)."""
     n = known.sum(axis=0)
     of_best = np.take_along_axis(maps, best[None, None, :], axis=0)[0]

@@ -27,7 +27,7 @@ def mapped(rng, n_voxels=4):
         lambda rng: volume(rng, frame="native"),
         mapped,
         lambda rng: Space(kind="rois", n_voxels=2, rois={}, coordinates_mm=rng.normal(0, 30, (2, 3))),
-        lambda rng: Space(kind="unplaced", n_voxels=3, rois={}, note="nobody knows"),
+        lambda _: Space(kind="unplaced", n_voxels=3, rois={}, note="nobody knows"),
     ],
 )
 def test_a_space_comes_back_as_it_was(tmp_path, rng, make):

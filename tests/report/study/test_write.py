@@ -261,7 +261,7 @@ def test_an_error_leaves_nothing_half_written(tmp_path, monkeypatch):
     out = tmp_path / "F" / "report"
     write_report(read_study([tmp_path / "F"]), out)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    monkeypatch.setitem(FIGURES, "rois", lambda frames: 1 / 0)
+    monkeypatch.setitem(FIGURES, "rois", lambda _: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         write_report(read_study([tmp_path / "F"]), out)
