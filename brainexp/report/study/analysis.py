@@ -107,10 +107,10 @@ def analysed(study: Study, workplace: Path) -> Analysis:
     rows = tables.subject_rows(runs)
     sections = (
         _scale(runs, rows, models, names, scoring),
-        _compression(runs, rows, models, twins, names, scoring),
+        _compression(runs, twins, names, scoring),
         _probes(runs, lost, names),
         _costs(runs, twins, names),
-        _regions(runs, rows),
+        _places(runs, rows),
         Section("jobs", "Jobs, failures and holes", tables=(tables.job_table(study.jobs),)),
     )
     told = [*study.remarks, *remarks, *told_of_models, *told_of_twins, *told_of_probes, *_remarks_of_runs(runs)]
@@ -132,7 +132,7 @@ def _scale(
     ]
     counts = claims.counted(models, "Models, each two compared") if len(models) else None
     figures: dict[str, Mapping[str, pd.DataFrame]] = {}
-    left_out = {}
+    left_out: dict[str, str] = {}
     if len(set(own.parameters)) > 1:
         columns = ["family", *(one.name for one in fields(Saturation))]
         fit_rows = pd.DataFrame([{"family": family, **asdict(fit)} for family, fit in fits.items()], columns=columns)
@@ -147,8 +147,20 @@ def _scale(
         "Models compared",
         "Every two uncompressed models, the larger minus the smaller, each at the layer chosen on training rows.",
     )
+    _add_tests("model_differences", tested[0], figures, left_out)
     shown = [tables.scale_table(runs), *(tested if len(models) else ())]
     return Section("scale", "Scale", tuple(said), (counts,) if counts else (), tuple(shown), figures, left_out)
+
+
+def _add_tests(
+    name: str, table: Table, figures: dict[str, Mapping[str, pd.DataFrame]], left_out: dict[str, str]
+) -> None:
+    """Draw what was tested; without tests, say so."""
+    frame = table.frame[table.frame.p_t.notna()].reset_index(drop=True)
+    if len(frame):
+        figures[name] = {name: frame}
+    else:
+        left_out[name] = "nothing was tested, which takes two runs with three subjects whom both have"
 
 
 def _fits(own: pd.DataFrame, scoring: Scoring) -> dict[str, Saturation]:
@@ -164,59 +176,29 @@ def _fits(own: pd.DataFrame, scoring: Scoring) -> dict[str, Saturation]:
 
 
 def _compression(
-    runs: Sequence[dict[str, Any]],
-    rows: pd.DataFrame,
-    models: pd.DataFrame,
-    twins: pd.DataFrame,
-    names: Mapping[str, str],
-    scoring: Scoring,
+    runs: Sequence[dict[str, Any]], twins: pd.DataFrame, names: Mapping[str, str], scoring: Scoring
 ) -> Section:
-    import pandas as pd
-
     figures: dict[str, Mapping[str, pd.DataFrame]] = {}
-    left_out = {}
-    shown: tuple[Table, ...] = ()
-    parts = []
-    short = {name: told.removesuffix(" · none") for name, told in names.items()}
-    if len(twins):
-        shown = tables.test_tables(
-            twins,
-            names,
-            "compression_tests",
-            "Compressions against their uncompressed twins",
-            "Each compressed model minus the same model uncompressed, at the layer that each chose and at the one "
-            "that the twin chose: damage that another layer makes up for shows only there.",
-        )
-        parts.append(("compressions", shown[0].frame))
-    if len(models):
-        parts.insert(0, ("models", tables.test_tables(models, short, "", "", "")[0].frame))
-    tested = [part.assign(part=title) for title, part in parts]
-    tested = [part[part.p_t.notna()] for part in tested if part.p_t.notna().any()]
-    if tested:
-        figures["tests"] = {"tests": pd.concat(tested, ignore_index=True)}
-    else:
-        left_out["tests"] = "no two runs were tested against each other, which takes three subjects whom both have"
+    left_out: dict[str, str] = {}
+    shown = tables.test_tables(
+        twins,
+        names,
+        "compression_tests",
+        "Compressions against their uncompressed twins",
+        "Each compressed model minus the same model uncompressed, at the layer that each chose and at the one "
+        "that the twin chose: damage that another layer makes up for shows only there.",
+    )
+    _add_tests("compression_differences", shown[0], figures, left_out)
     costs = sweep.cost_rows(list(runs), twins)
     known = costs[costs.bits_per_weight.notna()]
     if len(known) and known.groupby("model").bits_per_weight.nunique().max() > 1:
         figures["bits"] = {"bits": costs.assign(margin=scoring.equivalence_margin, name=list(names.values()))}
     else:
         left_out["bits"] = "no two runs of a model differ in bits per weight"
-    figures["layers"] = {"layers": layer_rows(rows)}
-    if figures["layers"]["layers"].layer.nunique() < 2:
-        del figures["layers"]
-        left_out["layers"] = "the models have one layer"
     counts = claims.counted(twins, "Compressions against their twins")
     said = claims.pair_claims(twins, names) if len(twins) else []
-    return Section(
-        "compression",
-        "Compression",
-        tuple(said),
-        (counts,) if counts else (),
-        tuple(one for one in shown if len(one.frame)),
-        figures,
-        left_out,
-    )
+    kept = tuple(one for one in shown if len(one.frame))
+    return Section("compression", "Compression", tuple(said), (counts,) if counts else (), kept, figures, left_out)
 
 
 def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -265,11 +247,15 @@ def _costs(runs: Sequence[dict[str, Any]], twins: pd.DataFrame, names: Mapping[s
     return Section("costs", "Costs", (), (told,) if told else (), (table,), {"pareto": {"pareto": rows}}, {})
 
 
-def _regions(runs: Sequence[dict[str, Any]], rows: pd.DataFrame) -> Section:
+def _places(runs: Sequence[dict[str, Any]], rows: pd.DataFrame) -> Section:
     table = tables.roi_table(runs)
     some = rows[(rows.source == MODEL) & rows.layer.isna()]
     kept = some[["run", "model", "compression", "roi", "subject", "r"]].reset_index(drop=True)
-    return Section("regions", "Regions", (), (), (table,) if len(table.frame) else (), {"rois": {"rois": kept}}, {})
+    layers = layer_rows(rows)
+    several = len(set(layers.layer)) > 1
+    figures = {**({"layers": {"layers": layers}} if several else {}), "rois": {"rois": kept}}
+    left_out = {} if several else {"layers": "the models have one layer"}
+    return Section("places", "Layers and regions", (), (), (table,) if len(table.frame) else (), figures, left_out)
 
 
 def _remarks_of_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:

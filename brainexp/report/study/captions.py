@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 TITLES = {
     "scale": "Alignment against parameters",
-    "tests": "Differences and their intervals",
+    "model_differences": "Differences between models",
+    "compression_differences": "Differences between compressed models and their twins",
     "bits": "Alignment against bits per weight",
     "pareto": "Alignment against the size of the weights",
     "layers": "Alignment by layer",
@@ -24,9 +25,6 @@ CAPTIONS = {
     "lines are subjects. "
     "A curve with a limit is drawn only where it can be told from a straight line over log size; its band is the interval of "
     "the limit over subjects, which says nothing of how networks of one size differ.",
-    "tests": "Grey: the margin within which r counts as equivalent. Thin: confidence interval of the mean difference "
-    "over subjects; "
-    "thick: the narrower interval that must lie within the margin for equivalence.",
     "bits": "Bits per weight count all parameters, those of embeddings included. In the figure for print the "
     "uncompressed model's "
     "margin of equivalence is shaded, and points are marked by verdict.",
@@ -41,9 +39,15 @@ CAPTIONS = {
     "the probes have "
     "lost the larger share; filled points are dissociated.",
 }
+INTERVALS = (
+    "Grey: the margin within which r counts as equivalent. Thin: confidence interval of the mean difference over "
+    "subjects; thick: the narrower interval that must lie within the margin for equivalence."
+)
+CAPTIONS |= {"model_differences": INTERVALS, "compression_differences": INTERVALS}
 ALT = {
     "scale": "Scatter plot: r on held-out rows over the number of parameters, one point per model.",
-    "tests": "Interval plot: differences of r between runs, with the margin of equivalence.",
+    "model_differences": "Interval plot: differences of r between models, with the margin of equivalence.",
+    "compression_differences": "Interval plot: differences of r from the uncompressed twin, with the margin of equivalence.",
     "bits": "Line plot: r on held-out rows over bits per weight, one line per model.",
     "pareto": "Scatter plot: r on held-out rows over megabytes of weights, with the line of runs that none beats.",
     "layers": "Line plot: r on held-out rows over relative depth, one line per run.",
@@ -55,7 +59,8 @@ ALT = {
 def alt_text(name: str, frames: Mapping[str, pd.DataFrame]) -> str:
     """Describe a figure in words, with its range of values."""
     frame = frames[name]
-    column = {"tests": "difference", "dissociation": "alignment_change"}.get(name, "r")
+    column = next(one for one in ("difference", "alignment_change", "r") if one in frame)
+    column = "alignment_change" if name == "dissociation" else column
     values = frame[column].dropna()
     told = f" Values from {values.min():.3f} to {values.max():.3f}; numbers in data/{name}.csv." if len(values) else ""
     return ALT[name] + told

@@ -289,15 +289,11 @@ def tests_figure(frames: Frames) -> Figure:
     """Draw each difference with its intervals over all voxels, the margin of equivalence shaded."""
     from matplotlib.figure import Figure
 
-    rows = frames["tests"]
-    parts = [(title, some) for title, some in rows.groupby("part", sort=False)]
-    heights = [max(2, len(set(some.pair))) for _, some in parts]
-    figure = Figure(figsize=(7.2, 0.26 * sum(heights) + 0.7 * len(parts) + 0.8), layout="constrained")
-    grid = figure.subplots(len(parts), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    for panel, (title, some) in zip(grid, parts, strict=True):
-        _draw_tests(panel, some)
-        panel.set_title(str(title), loc="left")
-    grid[-1].set_xlabel(
+    (rows,) = frames.values()
+    figure = Figure(figsize=(7.2, 0.26 * max(2, len(set(rows.pair))) + 1.4), layout="constrained")
+    panel = figure.subplots()
+    _draw_tests(panel, rows)
+    panel.set_xlabel(
         f"difference of r over all voxels\nthin: {100 * rows.confidence.iloc[0]:g} % interval over subjects; thick: "
         f"what must lie "
         "in the grey margin", fontsize=8,
@@ -327,7 +323,8 @@ def _draw_tests(panel: Axes, rows: pd.DataFrame) -> None:
 #: How each figure is drawn from its tables.
 FIGURES: dict[str, Callable[[Frames], Figure]] = {
     "scale": scale_figure,
-    "tests": tests_figure,
+    "model_differences": tests_figure,
+    "compression_differences": tests_figure,
     "bits": bits_figure,
     "pareto": pareto_figure,
     "layers": layers_figure,

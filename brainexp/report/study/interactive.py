@@ -72,7 +72,7 @@ def _add_subjects(figure: Figure, rows: pd.DataFrame, colour: str, name: str) ->
 
 def tests_plot(frames: Frames) -> Figure:
     """Each difference with its intervals; see `brainexp.report.study.figures.tests_figure`."""
-    rows = frames["tests"]
+    (rows,) = frames.values()
     pairs = list(dict.fromkeys(rows.pair))[::-1]
     figure = _figure("difference of r over all voxels", "")
     margin = float(rows.margin.iloc[0])
@@ -260,7 +260,8 @@ def _points(
 #: How each figure is drawn for the page.
 PLOTS: dict[str, Callable[[Frames], Any]] = {
     "scale": scale_plot,
-    "tests": tests_plot,
+    "model_differences": tests_plot,
+    "compression_differences": tests_plot,
     "bits": bits_plot,
     "pareto": pareto_plot,
     "layers": layers_plot,

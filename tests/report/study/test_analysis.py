@@ -235,8 +235,12 @@ def test_what_does_not_apply_is_left_out_with_a_reason(tmp_path):
     found = analysed(read_study([tmp_path / "alone"]), tmp_path / "work")
 
     left_out = {name: reason for part in found.sections for name, reason in part.left_out.items()}
-    assert set(left_out) == {"scale", "tests", "bits", "layers", "dissociation", "pareto"}
+    assert set(left_out) == {
+        "scale", "model_differences", "compression_differences", "bits", "layers", "dissociation", "pareto",
+    }  # fmt: skip
     assert left_out["dissociation"] == "the runs were asked no probes: give probe=[flash_holmes]"
-    assert left_out["tests"] == "no two runs were tested against each other, which takes three subjects whom both have"
+    assert (
+        left_out["model_differences"] == "nothing was tested, which takes two runs with three subjects whom both have"
+    )
     assert [name for part in found.sections for name in part.figures] == ["rois"]
     assert table(found, "scale").r.tolist() == pytest.approx([chosen(tmp_path, "alone").mean()])
