@@ -185,8 +185,8 @@ def _compression(
         names,
         "compression_tests",
         "Compressions against their uncompressed twins",
-        "Each compressed model minus the same model uncompressed, at the layer that each chose and at the one "
-        "that the twin chose: damage that another layer makes up for shows only there.",
+        "Each compressed model minus the same model uncompressed, at the layer that each chose and at the one that "
+        "the twin chose: damage that another layer makes up for shows only there.",
     )
     _add_tests("compression_differences", shown[0], figures, left_out)
     costs = sweep.cost_rows(list(runs), twins)

@@ -22,22 +22,19 @@ TITLES = {
 }
 CAPTIONS = {
     "scale": "r over all voxels at the layer chosen on training rows: means over subjects ± standard error, thin "
-    "lines are subjects. "
-    "A curve with a limit is drawn only where it can be told from a straight line over log size; its band is the interval of "
-    "the limit over subjects, which says nothing of how networks of one size differ.",
+    "lines are subjects. A curve with a limit is drawn only where it can be told from a straight line over log size; "
+    "its band is the interval of the limit over subjects, which says nothing of how networks of one size differ.",
     "bits": "Bits per weight count all parameters, those of embeddings included. In the figure for print the "
-    "uncompressed model's "
-    "margin of equivalence is shaded, and points are marked by verdict.",
-    "pareto": "Size is parameters × bits per weight, zeros of pruned weights coded by a bit each, whatever the file "
-    "on disk takes. "
-    "The line joins what no other run beats in size and r at once; differences along it need not be shown by any test.",
+    "uncompressed model's margin of equivalence is shaded, and points are marked by verdict.",
+    "pareto": "Size is parameters × bits per weight, where a bit says of each pruned weight whether it is 0, whatever the file "
+    "on disk takes. The line joins what no other run beats in size and r at once; differences along it need not be "
+    "shown by any test.",
     "layers": "Means over subjects on held-out rows, ± standard error; the layer itself is chosen on training rows. "
     "Compressions of a model can be compared at each layer.",
     "rois": "r at the chosen layer in each region. In the page, boxes are quartiles over subjects with the mean dashed; "
     "in the figure for print, bars are means ± standard error.",
     "dissociation": "Changes are shares of what the uncompressed model has above chance. Left of the dashed diagonal "
-    "the probes have "
-    "lost the larger share; filled points are dissociated.",
+    "the probes have lost the larger share; filled points are dissociated.",
 }
 INTERVALS = (
     "Grey: the margin within which r counts as equivalent. Thin: confidence interval of the mean difference over "
@@ -59,8 +56,7 @@ ALT = {
 def alt_text(name: str, frames: Mapping[str, pd.DataFrame]) -> str:
     """Describe a figure in words, with its range of values."""
     frame = frames[name]
-    column = next(one for one in ("difference", "alignment_change", "r") if one in frame)
-    column = "alignment_change" if name == "dissociation" else column
+    column = next(one for one in ("alignment_change", "difference", "r") if one in frame)
     values = frame[column].dropna()
     told = f" Values from {values.min():.3f} to {values.max():.3f}; numbers in data/{name}.csv." if len(values) else ""
     return ALT[name] + told
@@ -73,25 +69,20 @@ def methods(scoring: Scoring, config: Mapping[str, Any]) -> list[str]:
     return [
         f"Encoder {encoder.get('name')}, features {config.get('align', {}).get('downsample')}, delays "
         f"{config.get('align', {}).get('delays')} TRs, split by {split.get('by')} in {split.get('folds')} folds; "
-        f"layers are chosen "
-        f"per {split.get('layer_choice')} on training rows only. r is Pearson's correlation of predicted and measured "
-        f"responses on "
-        "held-out rows, averaged over voxels and then over subjects, who weigh alike.",
-        f"Two runs are compared over the subjects whom both have. A difference is shown by a paired t test; "
-        f"equivalence by two "
-        f"one-sided t tests against a margin of ±{scoring.equivalence_margin:g} in r (scoring.equivalence_margin), to "
-        f"be declared "
-        "before looking. A large p of a test for a difference shows nothing. Where both tests are significant the difference "
-        f"is there and smaller than the margin: the verdict is equivalent. All p are adjusted by {adjusted} within "
-        f"their family: "
-        "all pairs over all voxels, and all pairs × regions; each layer rule is a family of its own.",
+        f"layers are chosen per {split.get('layer_choice')} on training rows only. r is Pearson's correlation of "
+        "predicted and measured responses on held-out rows, averaged over voxels and then over subjects, who weigh "
+        "alike.",
+        "Two runs are compared over the subjects whom both have. A difference is shown by a paired t test; "
+        f"equivalence by two one-sided t tests against a margin of ±{scoring.equivalence_margin:g} in r "
+        "(scoring.equivalence_margin), to be declared before looking. A large p of a test for a difference shows "
+        "nothing. Where both tests are significant the difference is there and smaller than the margin: the verdict "
+        f"is equivalent. All p are adjusted by {adjusted} within their family: all pairs over all voxels, and all "
+        "pairs × regions; each layer rule is a family of its own.",
         "Compressed runs are compared at the layer that each chose, and at the one that the uncompressed twin chose: "
         "choosing anew may hide damage in one layer by moving to another. Where that layer is the embedding, which "
-        "compressions "
-        "leave alone, the difference is zero in every subject and is not tested.",
+        "compressions leave alone, the difference is zero in every subject and is not tested.",
         "A winner of a place has a higher mean r than every other condition by two-sided paired t tests over "
-        "subjects, with the "
-        f"false discovery rate over places held at {1 - scoring.confidence:.2g}; other places have no clear winner. "
-        f"With fewer than "
-        f"three subjects nothing is tested, and a lead counts that exceeds {scoring.equivalence_margin:g}.",
+        f"subjects, with the false discovery rate over places held at {1 - scoring.confidence:.2g}; other places have "
+        "no clear winner. With fewer than three subjects nothing is tested, and a lead counts that exceeds "
+        f"{scoring.equivalence_margin:g}.",
     ]

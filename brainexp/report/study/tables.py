@@ -82,9 +82,8 @@ def scale_table(runs: Sequence[dict[str, Any]]) -> Table:
     }
     note = (
         "r on held-out rows, mean over all scored voxels and then over subjects, with its standard error over "
-        "subjects, at the "
-        "layer chosen on training rows; r / ceiling with its 95 % interval. The untrained twin has the same architecture and "
-        "random weights."
+        "subjects, at the layer chosen on training rows; r / ceiling with its 95 % interval. The untrained twin has "
+        "the same architecture and random weights."
     )
     return Table("scale", "Models", note, frame, shown)
 
@@ -166,9 +165,9 @@ def test_tables(
     level = f"{100 * frame.confidence.iloc[0]:g} %" if len(frame) else "confidence"
     note = (
         f"{what} Paired over subjects: Δr with its {level} t interval, paired t test, Wilcoxon's signed ranks, exact "
-        f"sign flips; "
-        "g is the standardised difference without small-sample bias; equivalence: two one-sided t tests against a margin of "
-        f"{margin} in r. Verdict by adjusted p: equivalent, different, or undecided where neither is shown."
+        "sign flips; g is the standardised difference without small-sample bias; equivalence: two one-sided t tests "
+        f"against a margin of {margin} in r. Verdict by adjusted p: equivalent, different, or undecided where neither "
+        "is shown."
     )
     whole = frame[frame.roi == ALL_VOXELS].reset_index(drop=True)
     parts = frame[frame.roi != ALL_VOXELS].reset_index(drop=True)
@@ -209,10 +208,10 @@ def cost_table(runs: Sequence[dict[str, Any]], comparisons: pd.DataFrame) -> Tab
         "run_seconds": ("seconds of the run", "0"),
     }
     note = (
-        "Bits per weight over all parameters; size of the checkpoint on disk, where there is none of the weights in memory; "
-        "perplexity of held-out text; tokens per second while features were read, on the machine of the run and "
-        "missing where "
-        "they came from the cache. Verdict: r against the uncompressed twin over all voxels, each at its own layer."
+        "Bits per weight over all parameters; size of the checkpoint on disk, where there is none of the weights in "
+        "memory; perplexity of held-out text; tokens per second while features were read, on the machine of the run "
+        "and missing where they came from the cache. Verdict: r against the uncompressed twin over all voxels, each "
+        "at its own layer."
     )
     return Table("costs", "Costs", note, frame, shown)
 
@@ -241,8 +240,7 @@ def probe_table(runs: Sequence[dict[str, Any]]) -> Table:
     }
     note = (
         "Mean over probing sets at the last probed layer, on test samples, beside the score of probes that were "
-        "trained on random "
-        "labels (minimal pairs: one half; facts: none)."
+        "trained on random labels (minimal pairs: one half; facts: none)."
     )
     return Table("probes", "Probes", note, frame, shown, long=len(frame) > 24)
 
@@ -262,8 +260,9 @@ def dissociation_table(table: pd.DataFrame, names: Mapping[str, str]) -> Table:
         "verdict": ("verdict", "text"),
     }
     note = (
-        "Changes as shares of what the uncompressed twin has above chance; the interval is of the probes' loss less the "
-        "alignment's. Dissociated: the probes' share is larger, and r has changed by less than the margin of equivalence."
+        "Changes as shares of what the uncompressed twin has above chance; the interval is of the probes' loss less "
+        "the alignment's. Dissociated: the probes' share is larger, and r has changed by less than the margin of "
+        "equivalence."
     )
     return Table("dissociation", "Probes against alignment", note, frame, shown, long=len(frame) > 24)
 
