@@ -140,7 +140,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
         Where the run's files go.
     """
     from brainexp.composition import Experiment
-    from brainexp.environment import environment
+    from brainexp.environment import attachments, environment
     from brainexp.experiment import run
     from brainexp.labels import run_label
     from brainexp.objections import require_possible
@@ -167,7 +167,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
             _console().print(estimate_table(estimate, experiment.cache_dir))
             require_fits(estimate, resources, folder)
             result = run(experiment)
-            write(result, folder, name, config, environment(), label)
+            write(result, folder, name, config, environment(), label, attachments())
             record(result, folder)
         except Exception:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log

@@ -80,9 +80,13 @@ class Experiment:
             memory_bytes=validated(Resources, config.get("resources") or {}, "resources").memory_bytes,
         )
 
+    def seeds_of(self, stage: str) -> list[int]:
+        """Return from what the stage's random numbers start."""
+        return [self.seed, crc32(stage.encode())]
+
     def rng(self, stage: str) -> np.random.Generator:
         """Return the stage's own random numbers, the same whatever other stages draw."""
-        return np.random.default_rng([self.seed, crc32(stage.encode())])
+        return np.random.default_rng(self.seeds_of(stage))
 
 
 def held_out(experiment: Experiment, run_lengths: Sequence[int]) -> tuple[Fold, ...]:

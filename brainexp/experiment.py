@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,10 @@ from brainexp.model.transformer import Transformer
 from brainexp.objections import cleaning_remarks, require_known_spaces, require_possible
 from brainexp.partition import Partition, partitioned
 from brainexp.progress import Stopwatch
+from brainexp.provenance import DRAWING, of_compression, of_data, of_features, of_files, of_model
 from brainexp.readout import Readout, read_out
 from brainexp.recordings import Recordings, feature_space, layer_designs, recorded, word_space
-from brainexp.registry import COMPRESSIONS
+from brainexp.registry import COMPRESSIONS, plain_fields
 from brainexp.result import MODEL, Result, Voxels, clock_table, over_areas, summarised
 from brainexp.score.permutation import CROSS_VALIDATED, SHUFFLES, require_shiftable
 
@@ -74,6 +75,7 @@ def run(experiment: Experiment) -> Result:
         folds = held_out(experiment, recordings.run_lengths)
         if experiment.scoring.shuffle == "circular_shift":
             require_shiftable([len(fold.test) for fold in folds], experiment.scoring.block_trs)
+        data = of_data(recordings)  # before its array is taken over
         target, voxels = to_predict(experiment, recordings, folds)
 
     with watch.stage("ceiling"):
@@ -167,7 +169,33 @@ def run(experiment: Experiment) -> Result:
     result = replace(result, tables={**result.tables, "clocks": clock_table(recordings.audits)})
     result = compared(result, experiment.scoring, experiment.rng("comparisons"))
     tables = {f"probe_{name}_{key}": table for name, one in probed.items() for key, table in one.tables.items()}
-    return replace(result, tables={**result.tables, **tables}, compression=compressed_as(experiment))
+    return replace(
+        result,
+        tables={**result.tables, **tables},
+        compression=compressed_as(experiment),
+        provenance=provenance_of(experiment, recordings.stimuli, data, features),
+    )
+
+
+def provenance_of(
+    experiment: Experiment, stimuli: Sequence[Stimulus], data: Mapping[str, Any], features: Mapping[str, Layers]
+) -> dict[str, Any]:
+    """Tell from what the numbers came: seeds, and digests of data, weights and features (see `brainexp.provenance`)."""
+    stages = (*DRAWING, *(f"probe {name}" for name in experiment.probes))
+    components = {  # the dataset may be one of the caller's own, which no registry knows
+        "dataset": plain_fields(experiment.dataset) if is_dataclass(experiment.dataset) else {},
+        "model": plain_fields(experiment.model),
+        "compression": plain_fields(experiment.compression),
+        "probe": {name: plain_fields(one) for name, one in experiment.probes.items()},
+    }
+    return {
+        "seeds": {"root": experiment.seed, **{stage: experiment.seeds_of(stage) for stage in stages}},
+        "files": of_files(components),
+        "data": dict(data),
+        "model": of_model(experiment.model),
+        "compression": of_compression(smaller(experiment, stimuli=stimuli)),
+        "features": of_features(features),
+    }
 
 
 def compressed_as(experiment: Experiment) -> str:

@@ -279,6 +279,14 @@ class Model(Protocol):
         """Read the weights."""
 
 
+@runtime_checkable
+class Sourced(Protocol):
+    """A model that can tell what its weights are, apart from the versions that read them."""
+
+    def source(self) -> dict[str, Any]:
+        """JSON-like: digest of the files, or the commit on a hub, or the seed of random weights."""
+
+
 @dataclass(frozen=True)
 class Blueprint:
     """What a network is made of, known from its config without reading weights.

@@ -133,6 +133,8 @@ class Result:
         Numbers of the layers that were scored; 0 is the embedding output.
     compression : str
         What the weights have been through, such as "awq" or "none (checkpoint is gptq w4 g128)".
+    provenance : mapping
+        From what the numbers came, JSON-like: seeds, and digests by stage (see `brainexp.provenance`).
     """
 
     metrics: dict[str, float]
@@ -145,6 +147,7 @@ class Result:
     readouts: Mapping[str, Readout] = field(default_factory=dict)
     layers: tuple[int, ...] = ()
     compression: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def summarised(

@@ -309,6 +309,19 @@ def test_maps_are_of_the_same_places_though_columns_differ():
     assert not one.same_columns(mapped(np.eye(4)[:, 1:]))
 
 
+def test_columns_without_places_correspond_where_each_is_a_region_of_the_same_name():
+    def of(*names, n_voxels=2):
+        return Space("unplaced", n_voxels, {name: np.array([at]) for at, name in enumerate(names)})
+
+    assert of("IFG", "MFG").same_columns(of("IFG", "MFG"))
+    assert not of("IFG", "MFG").same_columns(of("MFG", "IFG"))
+    assert not of("IFG", "MFG", n_voxels=3).same_columns(of("IFG", "MFG", n_voxels=3))  # one has no name
+    assert not Space("unplaced", 2, {}).same_columns(Space("unplaced", 2, {}))
+    pooled = Space("unplaced", 2, {"IFG": np.arange(2), "MFG": np.array([1])})
+    assert not pooled.same_columns(pooled)
+    assert not of("IFG", "MFG").same_places(of("IFG", "MFG"))
+
+
 def test_equal_indices_in_two_subjects_own_volumes_are_different_places():
     volume = {"kind": "volume", "n_voxels": 4, "rois": {}, "mask": np.ones((2, 2, 1), bool), "affine": AFFINE}
 

@@ -3,7 +3,8 @@
 ``python -m brainexp.cache ls|verify|prune`` looks after them.
 """
 
-from brainexp.cache.digest import digest, file_digest
+from brainexp.cache.digest import digest, file_digest, source_digest
+from brainexp.cache.entry import stored_entry
 from brainexp.cache.folders import FolderCache
 from brainexp.cache.notes import Notes
 from brainexp.cache.room import disk_free, features_cost, readable_bytes, require_room
@@ -21,4 +22,6 @@ __all__ = [
     "file_digest",
     "readable_bytes",
     "require_room",
+    "source_digest",
+    "stored_entry",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brainexp.cache.lock import remove
+from brainexp.environment import made_with
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,15 @@ def intact(folder: Path, check: Callable[[Path], dict[str, Any]], done: str) -> 
     return entry
 
 
+def stored_entry(folder: Path) -> dict[str, Any] | None:
+    """Return what an entry says of itself, unchecked; None where there is none that can be read."""
+    try:
+        entry: dict[str, Any] = json.loads((folder / ENTRY).read_text())
+    except (OSError, ValueError):
+        return None
+    return entry
+
+
 def put_in_place(temporary: Path, folder: Path, entry: Mapping[str, Any], is_there: Callable[[], bool]) -> None:
     """Write what a filled folder says of itself, and give it its name.
 
@@ -58,7 +68,7 @@ def put_in_place(temporary: Path, folder: Path, entry: Mapping[str, Any], is_the
     is_there : callable
         Whether there is an intact entry of that name.
     """
-    (temporary / ENTRY).write_text(json.dumps(entry, indent=1))
+    (temporary / ENTRY).write_text(json.dumps({**entry, "made_with": made_with()}, indent=1))
     try:
         temporary.rename(folder)
     except OSError:  # only where the file system knows no locks: another job's entry is as good as ours

@@ -126,6 +126,7 @@ class ArrayCache:
                 "facts": facts,
             }
             put_in_place(temporary, folder, entry, lambda: self.get(key) is not None)
+        log.info("computed features of story %r", about.get("story"))
         return layers(folder, shape), facts
 
     def _new(self, file: Path, shape: tuple[int, ...]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from brainexp.cache import FolderCache, digest, readable_bytes, require_room
+from brainexp.cache import FolderCache, digest, readable_bytes, require_room, stored_entry
 from brainexp.compressed.proof import let_go, probe_features, proved
 from brainexp.compression.calibration import samples_digest, windows
 from brainexp.compression.cost import bits, disk_bytes
@@ -196,6 +196,10 @@ class CompressedModel:
         about = {"model": MODELS.options(self.model), "compression": COMPRESSIONS.options(self.compression)}
         what = f"the checkpoint of {about['model']['path']!r} with compression {name!r}"
         return store.get_or_put(self._artifact_key, self._make, about, what)
+
+    def kept(self) -> dict[str, Any] | None:
+        """Return what the compressed checkpoint's entry in the cache says of itself; None where it is not there."""
+        return stored_entry(FolderCache(self.cache_dir / FOLDER).folder(self._artifact_key))
 
     @cached_property
     def given(self) -> Uncompressed:

@@ -147,6 +147,13 @@ class Space:
                 raise DataError(f"the {what} has weights for {matrix.shape[1]} columns, but there are {self.n_voxels}.")
 
     @property
+    def _regions(self) -> tuple[str, ...] | None:
+        """Names of the columns, where each is an ROI of its own; None where some are not."""
+        named = {int(columns[0]): roi for roi, columns in self.rois.items() if len(columns) == 1}
+        each = len(named) == len(self.rois) == self.n_voxels
+        return tuple(named[column] for column in range(self.n_voxels)) if each else None
+
+    @property
     def n_places(self) -> int:
         """Places of a map: vertices, voxels of the mask, or columns."""
         return self.n_voxels if self.mapper is None else int(self.mapper.shape[0])
@@ -177,7 +184,9 @@ class Space:
         )
 
     def same_columns(self, other: Space) -> bool:
-        """Whether column i of one subject is the same place as column i of another."""
+        """Whether column i of one subject is the same place as column i of another, or the same region of each."""
+        if self.kind == other.kind == "unplaced":
+            return self._regions is not None and self._regions == other._regions
         return (
             self.same_places(other)
             and _equal(self.coordinates_mm, other.coordinates_mm)

@@ -27,7 +27,7 @@ HEAD_BYTES = 2**16
 
 
 @contextmanager
-def hdf5(path: Path, how_to_get: str) -> Iterator[h5py.File]:
+def hdf5(path: Path, how_to_get: str, begins_with: bytes = HDF5_SIGNATURE) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading.
 
     Parameters
@@ -36,6 +36,8 @@ def hdf5(path: Path, how_to_get: str) -> Iterator[h5py.File]:
         The file.
     how_to_get : str
         Last sentence of the errors.
+    begins_with : bytes
+        First bytes of a good file, where HDF5 stands behind a header of another kind.
 
     Raises
     ------
@@ -46,8 +48,8 @@ def hdf5(path: Path, how_to_get: str) -> Iterator[h5py.File]:
 
     require_file(path, how_to_get)
     with path.open("rb") as file:
-        head = file.read(len(HDF5_SIGNATURE))
-    if head != HDF5_SIGNATURE:
+        head = file.read(len(begins_with))
+    if head != begins_with:
         raise DataError(f"{path} is no HDF5 file: it begins with {head!r}. Remove it and fetch it again. {how_to_get}")
     try:
         with h5py.File(path, "r") as file:

@@ -23,7 +23,7 @@ WORDS, WORD_COLUMNS = "words.tsv", ("word", "onset_s", "offset_s")
 ITEMS, ITEM_COLUMNS = "items.tsv", ("item",)
 #: Ends of the names of responses; of two hemispheres, the left one stands for both.
 LEFT, RIGHT = "_hemi-L.func.gii", "_hemi-R.func.gii"
-ENDS = (".npy", ".h5", ".nii.gz", LEFT)
+ENDS = (".npy", ".h5", ".nii.gz", ".nii", LEFT)
 #: The array of an HDF5 file.
 KEY = "data"
 #: Problems that one message tells.
@@ -102,7 +102,7 @@ class Held:
 @DATASETS.register("custom")
 @dataclass(frozen=True)
 class Custom:
-    """Stories as ``STORY/words.tsv`` and responses as ``SUBJECT/STORY.npy``, ``.h5``, ``.nii.gz`` or two ``.func.gii``.
+    """Stories as ``STORY/words.tsv``, responses as ``SUBJECT/STORY.npy``, ``.h5``, ``.nii(.gz)`` or two ``.func.gii``.
 
     Everything that is wrong with the folder is told at once.
 
@@ -367,7 +367,7 @@ def _rows(paths: list[Path], mask: np.ndarray[Any, Any] | None) -> OnDisk:
         return stored_rows(path, keys[0] if len(keys) == 1 else KEY, HOW_TO_GET)
     if path.name.endswith(".npy"):
         return _on_disk(path, lambda: npy(path, HOW_TO_GET, n_axes=2))
-    if path.name.endswith(".nii.gz"):
+    if path.name.endswith((".nii", ".nii.gz")):
         return _on_disk(path, lambda: _in_mask(path, mask))
     return _on_disk(path, lambda: np.hstack([gifti(one, HOW_TO_GET) for one in paths]))
 

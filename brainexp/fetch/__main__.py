@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from brainexp.cache import disk_free, readable_bytes
 from brainexp.errors import BrainexpError, ConfigError
 from brainexp.fetch.plan import MANY, Plan, carried_out, planned
-from brainexp.fetch.sources import SOURCES, Source, chosen_subjects, listed, patterns
+from brainexp.fetch.sources import BY_HAND, SOURCES, Source, chosen_subjects, listed, patterns
 from brainexp.fetch.web import UnreachableError, Web
 from brainexp.registry import did_you_mean, validated
 
@@ -52,6 +52,8 @@ class Request:
     workers: int = 4
 
     def __post_init__(self) -> None:
+        if self.dataset in BY_HAND:
+            raise ConfigError(f"{self.dataset} is nothing to fetch. {BY_HAND[self.dataset]}")
         if self.dataset not in SOURCES:
             raise ConfigError(f"no source of dataset {self.dataset!r} is known.{did_you_mean(self.dataset, SOURCES)}")
         for part in self.parts:
@@ -181,6 +183,8 @@ def _known(console: Console) -> None:
         where = dict.fromkeys(part.store.address for part in source.parts.values())
         table.add_row(name, ", ".join([*source.usual, *further]), "\n".join(where), source.takes, source.licence)
     console.print(table)
+    for name, where_it_is in BY_HAND.items():
+        console.print(f"{name}: {where_it_is}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _list(plan: Plan, console: Console) -> None:

@@ -13,6 +13,8 @@ from brainexp.fetch.web import Web
 from brainexp.registry import did_you_mean
 
 OPENNEURO = "https://s3.amazonaws.com/openneuro.org"
+#: What Brain-Score packs.
+BRAIN_SCORE = "https://brainscore-storage.s3.amazonaws.com/brainscore-language"
 
 
 @dataclass(frozen=True)
@@ -163,20 +165,22 @@ SOURCES: dict[str, Source] = {
         takes="about 2 GB for each subject",
         note="Subjects by their names, such as subjects=[EN057,CN001,FR001].",
     ),
-    "alice": Source(
+    "alice_ds002322": Source(
         parts={
-            "responses": Part(_ALICE, ("sub-{subject}/*",)),
-            "derivatives": Part(_ALICE, ("derivatives/sub-{subject}/*",)),
-            "stimuli": Part(_ALICE, ("stimuli/*", "sourcedata/*")),
+            "responses": Part(_ALICE, ("derivatives/sub-{subject}/sub-{subject}_task-alice_bold_preprocessed.nii.gz",)),
+            "events": Part(_ALICE, ("sub-{subject}/*events.tsv", "sub-{subject}/*bold.json")),
+            "words": Part(_ALICE, ("code/annotations.tsv",)),
             "about": Part(_ALICE, ("README*", "participants.*", "dataset_description.json")),
+            "parameters": Part(_ALICE, ("derivatives/sub-{subject}/sub-{subject}_preprocess.mat",)),
+            "audio": Part(_ALICE, ("stimuli/*",)),
+            "raw": Part(_ALICE, ("sub-{subject}/anat/*", "sub-{subject}/func/*")),
         },
-        usual=("responses", "stimuli", "about"),
+        usual=("responses", "events", "words", "about"),
+        subjects=tuple(map(str, (18, 22, 23, 24, 26, 28, 30, 31, *range(35, 40), *range(41, 54)))),
         licence="CC0",
-        takes="about 1 GB for each subject",
-        note=(
-            "This is the release of whole brains, with subjects such as 18. The time courses of six ROIs that "
-            "dataset=alice reads are on the authors' page: doi:10.1016/j.bandl.2016.04.008."
-        ),
+        doi="10.18112/openneuro.ds002322.v1.0.4",
+        takes="about 0.3 GB for each subject",
+        note="38, 46 and 52 have no preprocessed recording in the release, so all are 23 of its 26 subjects.",
     ),
     "tuckute2024": Source(
         parts={
@@ -219,7 +223,7 @@ SOURCES: dict[str, Source] = {
                     (
                         RemoteFile(
                             "assy_Pereira2018_language.nc",
-                            "https://brainscore-language.s3.amazonaws.com/assy_Pereira2018_language.nc",
+                            f"{BRAIN_SCORE}/assy_Pereira2018_language.nc",
                             digest="sha1:f8434b4022f5b2c862f0ff2854d5b3f5f2a7fb96",
                         ),
                     ),
@@ -237,6 +241,42 @@ SOURCES: dict[str, Source] = {
             "https://evlab.mit.edu/sites/default/files/documents/index2.html and have to be fetched by hand."
         ),
     ),
+    "blank2014": Source(
+        parts={
+            "responses": Part(
+                Files(
+                    "https://www.brain-score.org",
+                    (
+                        RemoteFile(
+                            "assy_Blank2014_fROI.nc",
+                            f"{BRAIN_SCORE}/assy_Blank2014_fROI.nc",
+                            digest="sha1:af1e868821b897cb1684e4c8dcd33977121ef552",
+                        ),
+                    ),
+                ),
+                ("assy_Blank2014_fROI.nc",),
+            ),
+        },
+        usual=("responses",),
+        licence="none given",
+        doi="10.1152/jn.00884.2013",
+        takes="about 1 MB",
+        note="Regions' time courses as Brain-Score packs them; the recordings themselves are not public.",
+    ),
+}
+
+#: Datasets that no program can fetch, and where they are.
+BY_HAND = {
+    "alice": (
+        "Its six regions' time courses are on the authors' page: doi:10.1016/j.bandl.2016.04.008. Whole brains of the same "
+        "recordings are dataset=alice_ds002322."
+    ),
+    "harry_potter": (
+        "A link to the folder fMRI stands in https://github.com/mtoneva/brain_language_nlp; a browser has to follow it."
+    ),
+    "passage": "It comes with the program.",
+    "synthetic": "It comes with the program.",
+    "custom": "It is a folder of your own.",
 }
 
 

@@ -39,12 +39,13 @@ independent streams. `text` gives exactly the words of `story`. A story ends wit
 # Cheap to import eagerly: the vocabulary is read on first use. A function that shares its module's name is
 # bound after it, and stays bound.
 from brainexp.grammar.annotations import ANNOTATION_COLUMNS, annotations
-from brainexp.grammar.gold import PROBES, write_holmes
+from brainexp.grammar.gold import GOLD_VERSION, PROBES, write_holmes
 from brainexp.grammar.narration import story, text
 from brainexp.grammar.words import Sentence, Story, Word
 
 __all__ = [
     "ANNOTATION_COLUMNS",
+    "GOLD_VERSION",
     "PROBES",
     "Sentence",
     "Story",

@@ -22,6 +22,8 @@ from brainexp.grammar.probes_form import FORM_PROBES
 from brainexp.grammar.probes_meaning import MEANING_PROBES
 from brainexp.grammar.probes_reasoning import REASONING_PROBES
 
+#: Raise when sets or their samples change, so that none that were written before are taken for them.
+GOLD_VERSION = 2
 #: Every probing task, three or more for each competence.
 PROBES: tuple[Probe, ...] = (*FORM_PROBES, *MEANING_PROBES, *REASONING_PROBES)
 SHARES = {"train": 0.7, "dev": 0.15, "test": 0.15}
@@ -97,9 +99,9 @@ def samples(probe: Probe, rng: np.random.Generator, n_samples: int) -> Iterator[
 
 
 def sentences(sample: Sample) -> list[str]:
-    """Single sentences of a sample, those of its context included."""
+    """Single sentences of a sample, those of its context included; the first word of one that is cut off is none."""
     texts = [text for text in (*sample.inputs, *sample.context) if isinstance(text, str)]
-    return [sentence.rstrip(".") for text in texts for sentence in text.split(". ")]
+    return [sentence.rstrip(".") for text in texts for sentence in text.split(". ") if " " in sentence]
 
 
 def _fresh(probe: Probe, lottery: Lottery, label: int, home: dict[str, str], drawn: set[Sample]) -> Sample:

@@ -1,7 +1,14 @@
-"""Probing tasks of reasoning: whether the last sentence follows."""
+"""Probing tasks of reasoning: whether the last sentence follows, or what will follow.
+
+A conclusion that is there already leaves no linear trace of its truth in a model that only foresees words: what was
+foreseen would have to be held against what came. Tasks whose names end in *foreseen* stop before the answer, where a
+model that reasons must have it.
+"""
+
+from itertools import pairwise
 
 from brainexp.grammar.inflection import comparative
-from brainexp.grammar.probe import Lottery, Probe, Sample, a
+from brainexp.grammar.probe import Lottery, Probe, Sample, a, token
 from brainexp.grammar.reasoning import SCALES
 from brainexp.grammar.reference import NUMERALS
 
@@ -26,15 +33,33 @@ def possession(lottery: Lottery, label: int) -> Sample:
 
 def transitivity(lottery: Lottery, label: int) -> Sample:
     """*A was taller than B. B was taller than C. So A was taller than C* against *So C ... A*."""
+    people, more = _ranked(lottery)
+    premises = _premises(people, more)
+    if lottery.coin():
+        premises.reverse()
+    ends = (people[0], people[2]) if label else (people[2], people[0])
+    return Sample((f"{' '.join(premises)} So {ends[0]} was {more} than {ends[1]}.",), (), label)
+
+
+def transitivity_foreseen(lottery: Lottery, label: int) -> Sample:
+    """*A was taller than B. B was taller than C. So*: 1 where the first name is the tallest's."""
+    premises = _premises(*_ranked(lottery))
+    if not label:
+        premises.reverse()
+    context = (f"{' '.join(premises)} So",)
+    return Sample((token(context, 0, "So"),), context, label)
+
+
+def _ranked(lottery: Lottery) -> tuple[tuple[str, str, str], str]:
+    """Three people, the first above the second and the second above the third, and in what."""
     one = lottery.name()
     two = lottery.name("", one)
     three = lottery.name("", one, two)
-    more = comparative(lottery.draws.pick(SCALES["person"]))
-    premises = [f"{one} was {more} than {two}.", f"{two} was {more} than {three}."]
-    if lottery.coin():
-        premises.reverse()
-    ends = (one, three) if label else (three, one)
-    return Sample((f"{' '.join(premises)} So {ends[0]} was {more} than {ends[1]}.",), (), label)
+    return (one, two, three), comparative(lottery.draws.pick(SCALES["person"]))
+
+
+def _premises(people: tuple[str, str, str], more: str) -> list[str]:
+    return [f"{above} was {more} than {below}." for above, below in pairwise(people)]
 
 
 def taxonomy(lottery: Lottery, label: int) -> Sample:
@@ -83,7 +108,28 @@ def counting(lottery: Lottery, label: int) -> Sample:
 
 
 def location(lottery: Lottery, label: int) -> Sample:
-    """*Anna put the key in the box. Tom took the box to the mill. So the key was near the mill*."""
+    """*The box with the key went to the mill. The bag with the map … inn. So Anna found the key at the mill*."""
+    things, moves, goal = _moved(lottery)
+    name = lottery.name()
+    asked = lottery.coin()
+    where = goal[asked] if label else goal[not asked]
+    if lottery.coin():
+        moves.reverse()
+    return Sample((f"{' '.join(moves)} So {name} found the {things[asked]} at {where}.",), (), label)
+
+
+def location_foreseen(lottery: Lottery, label: int) -> Sample:
+    """The same, up to *So Anna found the key at*: 1 where the answer is the place that was named first."""
+    things, moves, _ = _moved(lottery)
+    asked = lottery.coin()
+    if asked == bool(label):
+        moves.reverse()
+    context = (f"{' '.join(moves)} So {lottery.name()} found the {things[asked]} at",)
+    return Sample((token(context, 0, "at"),), context, label)
+
+
+def _moved(lottery: Lottery) -> tuple[list[str], list[str], tuple[str, str]]:
+    """Two things, the sentences in which their boxes go somewhere, and where."""
     things = [lottery.noun("treasure", "toy").lemma]
     things.append(lottery.noun("document", "utensil").lemma)
     boxes = [lottery.noun("container").lemma]
@@ -93,14 +139,8 @@ def location(lottery: Lottery, label: int) -> Sample:
     here, there = lottery.place(), lottery.place()
     while there == here:
         there = lottery.place()
-    name = lottery.name()
     goal = (here, there)
-    asked = lottery.coin()
-    where = goal[asked] if label else goal[not asked]
-    moves = [f"The {boxes[at]} with the {things[at]} went to {goal[at]}." for at in (0, 1)]
-    if lottery.coin():
-        moves.reverse()
-    return Sample((f"{' '.join(moves)} So {name} found the {things[asked]} at {where}.",), (), label)
+    return things, [f"The {boxes[at]} with the {things[at]} went to {goal[at]}." for at in (0, 1)], goal
 
 
 REASONING_PROBES = (
@@ -157,5 +197,23 @@ REASONING_PROBES = (
         2,
         "Both things, boxes and places occur in every sample; only the binding differs.",
         location,
+    ),
+    Probe(
+        "transitivity-foreseen",
+        "reasoning",
+        "object comparison",
+        "SENTENCE_TOKENS",
+        2,
+        "The premises stand in either order; which name they share, and in which places, is all that tells.",
+        transitivity_foreseen,
+    ),
+    Probe(
+        "location-foreseen",
+        "reasoning",
+        "location of what is contained",
+        "SENTENCE_TOKENS",
+        2,
+        "An exclusive-or of which thing comes first and which is asked about.",
+        location_foreseen,
     ),
 )

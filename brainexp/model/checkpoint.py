@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from brainexp.cache import digest, file_digest
+from brainexp.cache import digest, source_digest
 from brainexp.errors import ModelError
 
 PACKAGE_PREFIX = "package:"
@@ -59,7 +59,7 @@ def located(path: str) -> str:
 def checkpoint_digest(folder: Path) -> str:
     """SHA-256 over names and contents of a checkpoint folder's files."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.suffix in DECISIVE_SUFFIXES)
-    return digest({file.name: file_digest(file) for file in files})
+    return digest({file.name: source_digest(file) for file in files})
 
 
 def from_pretrained(kind: Any, path: str, revision: str | None, **options: Any) -> Any:

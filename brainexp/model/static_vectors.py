@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from brainexp.cache import digest, file_digest
+from brainexp.cache import digest, source_digest
 from brainexp.containers import FloatArray, IntArray, Passage, Stimulus
 from brainexp.errors import DataError
 from brainexp.interfaces import NOT_IN_CACHE_KEY, Blueprint, Compression, ModelSize, Prompt
@@ -59,9 +59,12 @@ class StaticVectors:
 
     def identity(self) -> str:
         """Return a digest of the file and, for random vectors, the seed."""
-        source = {"file": file_digest(self._file), "binary": layout(self._file, self.format).binary}
-        twin = {"seed": self.seed} if self.weights == "random" else {}
-        return digest({**source, **twin, "features": FEATURES_VERSION})
+        return digest({**self.source(), "features": FEATURES_VERSION})
+
+    def source(self) -> dict[str, Any]:
+        """Return the digest of the file, how it is read and, for random vectors, the seed."""
+        source = {"file": source_digest(self._file), "binary": layout(self._file, self.format).binary}
+        return {**source, **({"seed": self.seed} if self.weights == "random" else {})}
 
     def require_ready(self) -> None:
         """Raise ModelError or DataError if there is no file of word vectors."""

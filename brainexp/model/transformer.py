@@ -151,15 +151,17 @@ class Transformer:
         """Return a digest of the checkpoint, the code version and, for random weights, the seed."""
         import transformers
 
+        return digest({"source": self.source(), "features": FEATURES_VERSION, "transformers": transformers.__version__})
+
+    def source(self) -> dict[str, Any]:
+        """Return the digest of a checkpoint's files, its commit on the hub, or config and seed of random weights."""
         path = located(self.path)
         config = self._config(path)
         if self.weights == "random":
-            source = {"config": dense(config).to_dict(), "seed": self.seed}
-        elif Path(path).is_dir():
-            source = {"files": checkpoint_digest(Path(path))}
-        else:
-            source = {"hub": path, "commit": config._commit_hash}
-        return digest({"source": source, "features": FEATURES_VERSION, "transformers": transformers.__version__})
+            return {"config": dense(config).to_dict(), "seed": self.seed}
+        if Path(path).is_dir():
+            return {"files": checkpoint_digest(Path(path))}
+        return {"hub": path, "commit": config._commit_hash}
 
     def load(self) -> LoadedTransformer:
         """Read tokenizer and weights and put them on the device.

@@ -27,7 +27,7 @@ def code_length(
 
     Parameters
     ----------
-    train, dev : (array of shape (n_samples, n_dims), array of int of shape (n_samples,))
+    train, dev : (array of shape (n_layers, n_samples, n_dims), array of int of shape (n_samples,))
         Features and classes, training samples in the order of transmission. Dev samples say when to stop training.
     n_labels : int
         Number of classes, 2 or more.
@@ -38,7 +38,7 @@ def code_length(
 
     Returns
     -------
-    array of shape (n_seeds,)
+    array of shape (n_layers, n_seeds)
         Bits, everything in base 2; to be compared with n log2(n_labels) for labels sent evenly. The published code adds
         nats to bits.
     """
@@ -46,10 +46,12 @@ def code_length(
     n_samples = len(labels)
     stops = [int(share * n_samples) for share in FRACTIONS]
     stops = [*sorted({stop for stop in stops if stop >= n_labels}), n_samples]
-    bits = np.full(len(seeds), stops[0] * np.log2(n_labels))
+    bits = np.full((len(features), len(seeds)), stops[0] * np.log2(n_labels))
     for known, stop in pairwise(stops):
-        probes = trained((features[:known], labels[None, :known]), (dev[0], dev[1][None]), n_labels, how, seeds, device)
-        bits += losses(probes.scores(features[known:stop]), labels[known:stop]).sum(axis=1)
+        probes = trained(
+            (features[:, :known], labels[None, :known]), (dev[0], dev[1][None]), n_labels, how, seeds, device
+        )
+        bits += losses(probes.scores(features[:, known:stop]), labels[known:stop]).sum(axis=-1)
     return bits
 
 

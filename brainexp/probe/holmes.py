@@ -33,7 +33,7 @@ class Holmes(LinearProbing):
     Parameters
     ----------
     folder : str or None
-        A folder with one folder per probing set, in the layout of the benchmark; None for 22 sets of the built-in grammar.
+        A folder with one folder per probing set, in the layout of the benchmark; None for 24 sets of the built-in grammar.
     gold_samples : int
         Samples per set of the grammar.
     competences : tuple of str
@@ -104,9 +104,9 @@ class Holmes(LinearProbing):
     def _folder(self) -> Path:
         if self.folder is not None:
             return Path(self.folder).expanduser()
-        from brainexp.grammar import write_holmes
+        from brainexp.grammar import GOLD_VERSION, write_holmes
 
-        root = default_cache_dir() / "gold" / f"grammar-{self.gold_samples}"
+        root = default_cache_dir() / "gold" / f"grammar-{GOLD_VERSION}-{self.gold_samples}"
         if not root.is_dir():
             with suppress(FileExistsError):  # another job was faster
                 write_holmes(root, seed=0, n_samples=self.gold_samples)

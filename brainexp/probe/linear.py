@@ -58,8 +58,8 @@ class Trained:
 
     Parameters
     ----------
-    weight, bias : tensors of shape (n_probes, n_dims, n_labels) and (n_probes, 1, n_labels)
-    mean, scale : tensors of shape (n_dims,)
+    weight, bias : tensors of shape (n_layers, n_dims, n_probes, n_labels) and (n_layers, 1, n_probes, n_labels)
+    mean, scale : tensors of shape (n_layers, 1, n_dims)
         Of the training samples.
     """
 
@@ -69,12 +69,21 @@ class Trained:
     scale: Any
 
     def scores(self, features: FloatArray) -> FloatArray:
-        """Return logits, or predictions of a regression, array of shape (n_probes, n_samples, n_labels)."""
+        """Return logits, or predictions of a regression.
+
+        Parameters
+        ----------
+        features : array of shape (n_layers, n_samples, n_dims)
+
+        Returns
+        -------
+        array of shape (n_layers, n_probes, n_samples, n_labels)
+        """
         import torch
 
         rows = torch.as_tensor(features, device=self.weight.device)
-        found = torch.matmul((rows - self.mean) / self.scale, self.weight) + self.bias
-        return np.asarray(found.cpu().numpy())
+        found = _outputs((rows - self.mean) / self.scale, self.weight, self.bias)
+        return np.asarray(found.transpose(1, 2).cpu().numpy())
 
 
 def trained(
@@ -85,11 +94,14 @@ def trained(
     seeds: Sequence[int],
     device: str = "cpu",
 ) -> Trained:
-    """Train one linear probe per seed and set of labels.
+    """Train one linear probe per layer, seed and set of labels.
+
+    Layers and sets see samples in the same order with the same features left out, so that both are drawn and gathered
+    once per seed.
 
     Parameters
     ----------
-    train, dev : (array of shape (n_samples, n_dims), array of shape (n_sets, n_samples))
+    train, dev : (array of shape (n_layers, n_samples, n_dims), array of shape (n_sets, n_samples))
         Features and labels: classes as int, or numbers as float. Dev samples say when to stop, and which epoch is kept.
     n_labels : int
         Classes; 1 for a regression.
@@ -102,67 +114,85 @@ def trained(
     Returns
     -------
     Trained
-        n_sets × n_seeds probes, the seeds of the first set first.
+        n_sets × n_seeds probes per layer, the seeds of the first set first.
     """
     import torch
 
     x, y = torch.as_tensor(np.asarray(train[0], np.float32), device=device), _targets(train[1], n_labels, device)
     x_dev, y_dev = torch.as_tensor(np.asarray(dev[0], np.float32), device=device), _targets(dev[1], n_labels, device)
-    mean, scale = torch.zeros(x.shape[1], device=device), torch.ones(x.shape[1], device=device)
+    n_layers, n_samples, n_dims = x.shape
+    mean, scale = torch.zeros(n_layers, 1, n_dims, device=device), torch.ones(n_layers, 1, n_dims, device=device)
     if how.standardise:
-        mean, scale = x.mean(0), x.std(0, correction=0)
+        mean, scale = x.mean(1, keepdim=True), x.std(1, correction=0, keepdim=True)
         scale[scale == 0] = 1.0
     x, x_dev = (x - mean) / scale, (x_dev - mean) / scale
-    n_sets = len(y)
-    y, y_dev = (labels.repeat_interleave(len(seeds), 0) for labels in (y, y_dev))
+    n_sets, n_seeds = len(y), len(seeds)
     draws = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-    n_probes = n_sets * len(seeds)
-    bound = x.shape[1] ** -0.5  # torch's own for linear layers
+    bound = n_dims**-0.5  # torch's own for linear layers
 
-    def per_probe(draw: Callable[[Any], Any]) -> Any:
-        own = torch.stack([draw(one) for one in draws])  # the same whatever is trained beside
-        return own.repeat(n_sets, *[1] * (own.ndim - 1)).to(device)
+    def per_seed(draw: Callable[[Any], Any]) -> Any:
+        return torch.stack([draw(one) for one in draws]).to(device)  # the same whatever is trained beside
 
-    weight = per_probe(lambda one: (torch.rand(x.shape[1], n_labels, generator=one) * 2 - 1) * bound).requires_grad_()
-    bias = per_probe(lambda one: (torch.rand(1, n_labels, generator=one) * 2 - 1) * bound).requires_grad_()
-    n_batches = -(-len(x) // how.batch)
+    def first(n_rows: int) -> Any:
+        own = per_seed(lambda one: (torch.rand(n_rows, n_labels, generator=one) * 2 - 1) * bound)
+        return own[None, :, :, None].repeat(n_layers, 1, 1, n_sets, 1).flatten(3).flatten(0, 1).requires_grad_()
+
+    weight, bias = first(n_dims), first(1)  # (n_layers * n_seeds, n_dims or 1, n_sets * n_labels)
+    n_batches = -(-n_samples // how.batch)
     more = max(-(-how.least_steps // (how.epochs * n_batches)), 1)
     n_steps = how.epochs * more * n_batches
-    optimizer = torch.optim.Adam([weight, bias], lr=how.learning_rate)
+    optimizer = torch.optim.Adam([weight, bias], lr=how.learning_rate, fused=True)
     warm = max(int(how.warm_up * n_steps), 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm, (n_steps - step) / max(n_steps - warm, 1))
     )
-    best = torch.full((n_probes,), float("inf"), device=device)
-    since = torch.zeros(n_probes, device=device)
-    kept = (weight.detach().clone(), bias.detach().clone())
+
+    def probes(parameter: Any) -> Any:
+        """Of shape (n_layers, n_rows, n_sets * n_seeds, n_labels)."""
+        own = parameter.detach().view(n_layers, n_seeds, -1, n_sets, n_labels)
+        return own.permute(0, 2, 3, 1, 4).flatten(2, 3)
+
+    dev_labels = y_dev.repeat_interleave(n_seeds, 0).T.expand(n_layers, -1, -1)
+    best = torch.full((n_layers, n_sets * n_seeds), float("inf"), device=device)
+    since = torch.zeros_like(best)
+    kept = [probes(weight), probes(bias)]
     for _ in range(how.epochs * more):
-        order = per_probe(lambda one: torch.randperm(len(x), generator=one))
+        order = per_seed(lambda one: torch.randperm(n_samples, generator=one))
         for step in range(n_batches):
             at = order[:, step * how.batch : (step + 1) * how.batch]
-            kept_features = per_probe(partial(_coins, (at.shape[1], x.shape[1]), 1 - how.dropout))
-            rows = x[at] * kept_features / (1 - how.dropout)
-            loss = _loss(torch.baddbmm(bias, rows, weight), y.gather(1, at), how).mean(1)
+            coins = per_seed(partial(_coins, (at.shape[1], n_dims), 1 - how.dropout))
+            rows = x.index_select(1, at.flatten()).view(n_layers, *coins.shape)
+            rows = (rows * (coins / (1 - how.dropout))).flatten(0, 1)
+            told = y[:, at].movedim(0, -1).expand(n_layers, -1, -1, -1).flatten(0, 1)
+            outputs = torch.baddbmm(bias, rows, weight).view(*told.shape, n_labels)
+            loss = _loss(outputs, told, how).mean(1)
             optimizer.zero_grad()
             loss.sum().backward()  # the probes share nothing, so their gradients do not mix
             optimizer.step()
             schedule.step()
-        with torch.no_grad():
-            now = _loss(torch.matmul(x_dev, weight) + bias, y_dev, how).mean(1)
+        of_epoch = [probes(weight), probes(bias)]
+        now = _loss(_outputs(x_dev, *of_epoch), dev_labels, how).mean(1)
         better = (now < best) & (since < how.patience * more)
         since = torch.where(better, 0.0, since + 1)  # once beyond patience, a probe never comes back
         best = torch.where(better, now, best)
-        chosen = better[:, None, None]
-        kept = (torch.where(chosen, weight.detach(), kept[0]), torch.where(chosen, bias.detach(), kept[1]))
+        kept = [torch.where(better[:, None, :, None], new, old) for new, old in zip(of_epoch, kept, strict=True)]
         if bool((since >= how.patience * more).all()):
             break
-    return Trained(*kept, mean, scale)
+    return Trained(kept[0], kept[1], mean, scale)
 
 
 def _coins(shape: tuple[int, int], chance: float, draws: Any) -> Any:
     import torch
 
     return torch.rand(shape, generator=draws) < chance
+
+
+def _outputs(rows: Any, weight: Any, bias: Any) -> Any:
+    """Of shape (n_layers, n_samples, n_probes, n_labels), all probes of a layer in one product."""
+    import torch
+
+    found = torch.baddbmm(bias.flatten(2), rows, weight.flatten(2))
+    return found.view(*found.shape[:2], *weight.shape[2:])
 
 
 def losses(scores: FloatArray, labels: NDArray[np.generic]) -> FloatArray:
@@ -191,31 +221,44 @@ def _targets(labels: NDArray[np.generic], n_labels: int, device: str) -> Any:
 
 
 def _loss(scores: Any, labels: Any, how: Training) -> Any:
-    """Loss of each sample, of shape (n_probes, n_samples)."""
+    """Loss of each prediction: scores have one axis more than labels, the last, with a score per class."""
     import torch
 
     if scores.shape[-1] == 1:
         return torch.nn.functional.smooth_l1_loss(scores[..., 0], labels, reduction="none")
     if how.legacy:
         scores = scores.softmax(-1)
-    return torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none").view(
-        labels.shape
-    )
+    return torch.nn.functional.cross_entropy(
+        scores.reshape(-1, scores.shape[-1]), labels.reshape(-1), reduction="none"
+    ).view(labels.shape)
 
 
-def quality(scores: FloatArray, labels: NDArray[np.generic], n_labels: int) -> float:
+def quality(scores: FloatArray, labels: NDArray[np.generic], n_labels: int) -> FloatArray:
     """Macro-F1 of the most likely classes, or Pearson's r of a regression; NaN where predictions are constant.
 
     Parameters
     ----------
-    scores : array of shape (n_samples, n_labels)
-    labels : array of shape (n_samples,)
+    scores : array of shape (..., n_samples, n_labels)
+    labels : array of shape (..., n_samples)
     n_labels : int
+
+    Returns
+    -------
+    array of shape (...)
+        Classes that are neither there nor predicted do not count.
     """
     if n_labels == 1:
-        if np.ptp(scores) == 0 or np.ptp(np.asarray(labels, float)) == 0:
-            return float("nan")
-        return float(np.corrcoef(scores[:, 0], np.asarray(labels, float))[0, 1])
-    from sklearn.metrics import f1_score
+        return _correlation(scores[..., 0], np.asarray(labels, float))
+    told = scores.argmax(-1)
+    classes = np.arange(n_labels)[:, None]
+    is_told, is_true = told[..., None, :] == classes, labels[..., None, :] == classes
+    n_either = is_told.sum(-1) + is_true.sum(-1)
+    f1 = 2 * (is_told & is_true).sum(-1) / np.maximum(n_either, 1)
+    return np.asarray(f1.sum(-1) / (n_either > 0).sum(-1))
 
-    return float(f1_score(labels, scores.argmax(1), average="macro"))
+
+def _correlation(predicted: FloatArray, numbers: FloatArray) -> FloatArray:
+    constant = (np.ptp(predicted, axis=-1) == 0) | (np.ptp(numbers, axis=-1) == 0)
+    a, b = (np.asarray(one, float) - np.mean(one, axis=-1, keepdims=True) for one in (predicted, numbers))
+    spread = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return np.where(constant, np.nan, (a * b).sum(-1) / np.where(constant, 1.0, spread))

@@ -64,6 +64,8 @@ class Perplexity:
     stories: bool = True
 
     def __post_init__(self) -> None:
+        if self.text == "":
+            raise ConfigError("probe 'perplexity': text must name a file, or be null for stories of the grammar")
         if self.words < 2 or self.masked_tokens < 1:
             raise ConfigError(
                 f"probe 'perplexity': words must be at least 2 and masked_tokens at least 1, got {self.words} and "
@@ -128,7 +130,11 @@ class Perplexity:
     def _held_out(self) -> list[str]:
         options = {"name": "grammar", "seed": SEED} if self.text is None else {"name": "text_file", "path": self.text}
         source: Calibration = CALIBRATIONS.build({**options, "samples": max(self.words // 128, 1), "tokens": 256})
-        words = list(islice(chain.from_iterable(map(str.split, source.texts(()))), self.words))
+        try:
+            words = list(islice(chain.from_iterable(map(str.split, source.texts(()))), self.words))
+        except ConfigError as error:  # named by the option that the file was given with
+            told = str(error).removeprefix("calibration 'text_file': ")
+            raise ConfigError(f"probe 'perplexity', held-out text: {told}") from None
         if len(words) < self.words:
             raise ConfigError(
                 f"probe 'perplexity': the held-out text has {len(words):,} words, but words={self.words}. Give "

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from brainexp.cache import digest
-from brainexp.containers import FloatArray
+from brainexp.containers import FloatArray, Layers
 from brainexp.errors import ConfigError
 from brainexp.interfaces import ProbeInput, ProbeResult
 from brainexp.probe.code_length import code_length, compression
 from brainexp.probe.control import permuted, shuffled
 from brainexp.probe.linear import Training, quality, trained
-from brainexp.probe.task import Task
+from brainexp.probe.task import SPLITS, Task
 from brainexp.progress import counter
 from brainexp.registry import PROBES, did_you_mean
 
@@ -29,6 +30,9 @@ PROBE_VERSION = 1
 ASKED = "none"
 #: How many times shorter the code of the labels is than labels sent evenly.
 COMPRESSION = "compression"
+#: Features of layers that are probed side by side: more save calls for small models, and outgrow the processor's cache for
+#: large ones.
+TOGETHER_BYTES = 2**26
 #: Options that say where tasks are and how they are reckoned, not what comes out.
 APART: Mapping[str, bool] = {"in_probe_key": False}
 
@@ -141,24 +145,23 @@ class LinearProbing:
         rows = []
         for control, (read, asked) in sources.items():
             layers = read(f"task {one.name}" + (f", {control}" if control != ASKED else ""), asked.passages)
-            for position, number in at:
-                features = asked.features(np.asarray(layers[position]))
-                found = self._one_layer(asked, features, control)
+            for numbers, features in _stacked(asked, layers, at):
+                found = self._of_layers(asked, features, control)
                 if control == ASKED and self.code_length and not one.is_regression:
                     found += self._compression(asked, features)
-                rows += [{"layer": number, **row} for row in found]
+                rows += [{**row, "layer": numbers[row["layer"]]} for row in found]
         return rows
 
-    def _one_layer(self, one: Task, features: FloatArray, control: str) -> list[dict[str, Any]]:
-        """Scores on dev and test samples, of the true labels and, beside them, of random ones."""
+    def _of_layers(self, one: Task, features: FloatArray, control: str) -> list[dict[str, Any]]:
+        """Scores on dev and test samples, of the true labels and, beside them, of random ones; layers are counted from 0."""
         labels = {control: one.labels}
         if control == ASKED and "random_labels" in self.controls:
             labels["random_labels"] = shuffled(one)
-        at = {split: one.rows(split) for split in ("train", "dev", "test")}
+        at = {split: one.rows(split) for split in SPLITS}
         together = np.stack(list(labels.values()))
         probes = trained(
-            (features[at["train"]], together[:, at["train"]]),
-            (features[at["dev"]], together[:, at["dev"]]),
+            (features[:, at["train"]], together[:, at["train"]]),
+            (features[:, at["dev"]], together[:, at["dev"]]),
             one.n_labels,
             self.training(),
             self.seeds,
@@ -167,21 +170,25 @@ class LinearProbing:
         measure = "pearson" if one.is_regression else "macro_f1"
         found = []
         for split in ("dev", "test"):
-            scores = probes.scores(features[at[split]]).reshape(len(labels), len(self.seeds), len(at[split]), -1)
-            for (name, told), of_set in zip(labels.items(), scores, strict=True):
-                for seed, own in zip(self.seeds, of_set, strict=True):
-                    score = quality(own, told[at[split]], one.n_labels)
-                    found.append({"seed": seed, "control": name, "split": split, "measure": measure, "score": score})
+            told = together[:, at[split]].repeat(len(self.seeds), axis=0)
+            scores = quality(probes.scores(features[:, at[split]]), told, one.n_labels)
+            for layer, of_layer in enumerate(scores.tolist()):
+                for (name, seed), score in zip(product(labels, self.seeds), of_layer, strict=True):
+                    about = {"layer": layer, "seed": seed, "control": name, "split": split, "measure": measure}
+                    found.append({**about, "score": score})
         return found
 
     def _compression(self, one: Task, features: FloatArray) -> list[dict[str, Any]]:
         order = np.random.default_rng(0).permutation(one.rows("train"))  # sets may be sorted by label
         dev = one.rows("dev")
-        sent, stop = (features[order], one.labels[order]), (features[dev], one.labels[dev])
+        sent, stop = (features[:, order], one.labels[order]), (features[:, dev], one.labels[dev])
         bits = code_length(sent, stop, one.n_labels, self.training(), self.seeds, self._device)
-        values = compression(bits, len(order), one.n_labels)
         about = {"control": ASKED, "split": "train", "measure": COMPRESSION}
-        return [{"seed": seed, **about, "score": float(value)} for seed, value in zip(self.seeds, values, strict=True)]
+        return [
+            {"layer": layer, "seed": seed, **about, "score": float(value)}
+            for layer, of_layer in enumerate(compression(bits, len(order), one.n_labels))
+            for seed, value in zip(self.seeds, of_layer, strict=True)
+        ]
 
     @property
     def _device(self) -> str:
@@ -190,6 +197,22 @@ class LinearProbing:
         if self.device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
         return self.device
+
+
+def _stacked(
+    one: Task, layers: FloatArray | Layers, at: Sequence[tuple[int, int]]
+) -> Iterator[tuple[list[int], FloatArray]]:
+    """Numbers and features, of shape (n_layers, n_samples, n_dims), of as many layers as are trained side by side."""
+    together: list[FloatArray] = []
+    numbers: list[int] = []
+    for position, number in at:
+        together.append(one.features(np.asarray(layers[position])))
+        numbers.append(number)
+        if (len(together) + 1) * together[0].nbytes > TOGETHER_BYTES:
+            yield numbers, np.stack(together)
+            together, numbers = [], []
+    if together:
+        yield numbers, np.stack(together)
 
 
 def _digest(one: Task) -> str:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from brainexp.environment import public
 from brainexp.errors import ConfigError
 from brainexp.identity import config_hash, inputs_hash
 from brainexp.report.brain import write_maps
@@ -44,6 +45,7 @@ def write(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
     label: str | None = None,
+    attachments: Mapping[str, str] | None = None,
 ) -> None:
     """Write everything under a temporary name, then move it into the folder, ``result.json`` last.
 
@@ -61,6 +63,8 @@ def write(
         On what it was made.
     label : str, optional
         What people call it (see `brainexp.labels`); else the name.
+    attachments : mapping of str to str, optional
+        What else is to be told of it: files by name, and their text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
@@ -77,6 +81,8 @@ def write(
         if config["report"]["figures"]:
             write_figures(result, partial / "figures")
             write_maps(result, partial / "maps", partial / "figures")
+        for file_name, text in (attachments or {}).items():
+            (partial / file_name).write_text(text, encoding="utf-8", errors="surrogateescape")
         record = {
             "name": name,
             "label": label or name,
@@ -86,10 +92,11 @@ def write(
             "layers": list(result.layers),
             "subjects": list(result.voxels.subjects),
             "remarks": list(result.remarks),
-            "config": config,
+            "config": public(config),
             "config_hash": config_hash(config),
             "inputs_hash": inputs_hash(config),
             "environment": environment,
+            "provenance": result.provenance,
         }
         (partial / RESULT).write_text(json.dumps(record, indent=1, allow_nan=False))
         for made in sorted(partial.iterdir(), key=lambda path: path.name == RESULT):

@@ -125,7 +125,11 @@ def dissociation(
         For the bootstrap.
     """
     alignment, probes = alignment.known, probes.known
-    losses = relative_loss(alignment, confidence), relative_loss(probes, confidence)
+    of_alignment, of_probes = (
+        relative_loss(twins, confidence) if _has_something(twins, least, confidence) else _share_of_nothing(twins)
+        for twins, least, _ in _compared(alignment, probes)
+    )
+    losses = of_alignment, of_probes
     remark = _objection(alignment, probes, confidence)
     if remark:
         return Dissociation(*losses, remark=remark)
@@ -165,14 +169,29 @@ def relative_loss(twins: Twins, confidence: float) -> Loss:
     return Loss(value, error, value - reach, value + reach, n)
 
 
+def _compared(alignment: Twins, probes: Twins) -> tuple[tuple[Twins, int, str], ...]:
+    return (alignment, MIN_SUBJECTS, "subjects"), (probes, MIN_DATASETS, "probing sets")
+
+
+def _has_something(twins: Twins, least: int, confidence: float) -> bool:
+    """Whether the uncompressed model is above chance; of fewer units than least this is not asked."""
+    had = twins.parts[1]
+    if len(had) < least or (np.ptp(had) <= ROUNDING and had[0] > 0):
+        return True
+    return float(ttest_1samp(had, 0.0, alternative="greater").pvalue) < 1 - confidence
+
+
+def _share_of_nothing(twins: Twins) -> Loss:
+    return Loss(float("nan"), float("nan"), float("nan"), float("nan"), len(twins.parts[1]))
+
+
 def _objection(alignment: Twins, probes: Twins, confidence: float) -> str:
     """Why losses cannot be compared, in words; empty where they can."""
-    for twins, least, units in ((alignment, MIN_SUBJECTS, "subjects"), (probes, MIN_DATASETS, "probing sets")):
-        had = twins.parts[1]
-        if len(had) < least:
-            return f"no test with fewer than {least} {units} (here: {len(had)})"
-        surely = np.ptp(had) <= ROUNDING and had[0] > 0
-        if not surely and not float(ttest_1samp(had, 0.0, alternative="greater").pvalue) < 1 - confidence:
+    for twins, least, units in _compared(alignment, probes):
+        n = len(twins.parts[1])
+        if n < least:
+            return f"no test with fewer than {least} {units} (here: {n})"
+        if not _has_something(twins, least, confidence):
             return f"over {units}, the uncompressed model is not above chance: it has nothing to lose"
     if max(np.ptp(twins.parts[0]) for twins in (alignment, probes)) <= ROUNDING:
         return "losses are the same in every subject and probing set: without spread there is no test"

@@ -17,7 +17,7 @@ Tags of a run (of a sweep's parent: those marked *)::
 """
 
 from brainexp.identity import config_hash
-from brainexp.tracking.files import finished_run, log_folder, restore
+from brainexp.tracking.files import finished_run, log_folder, mark, restore
 from brainexp.tracking.run import Recorder, tracked
 from brainexp.tracking.store import PARENT, Tracking
 from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs, study_sweep
@@ -32,6 +32,7 @@ __all__ = [
     "config_hash",
     "finished_run",
     "log_folder",
+    "mark",
     "open_sweep",
     "restore",
     "study_runs",

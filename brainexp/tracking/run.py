@@ -15,12 +15,13 @@ from typing import Any
 from uuid import uuid4
 
 from brainexp.composition import Experiment
+from brainexp.environment import without_credentials
 from brainexp.identity import config_hash
 from brainexp.result import Result
 from brainexp.tracking.files import send
 from brainexp.tracking.record import RECORD_FILE, Record, log_params, log_values
 from brainexp.tracking.shown import columns, inputs, points, tags_of_config, tags_of_result
-from brainexp.tracking.store import PARENT, Store, Tracking, opened, shortened, without_credentials
+from brainexp.tracking.store import PARENT, Store, Tracking, opened, shortened
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 from brainexp.cache import digest
 from brainexp.composition import Experiment
 from brainexp.containers import Facts
+from brainexp.environment import public
 from brainexp.labels import parts_of
 from brainexp.result import ALL_VOXELS, Result
 from brainexp.settings import VOLATILE, leaves
@@ -24,7 +25,7 @@ MAX_BASELINES = 4
 COMPONENTS = ("dataset", "model", "compression", "prompt", "encoder")
 #: Columns of every run, and the options of the config that they show.
 OPTIONS = {
-    "checkpoint": "model.path",
+    "path": "model.path",
     "revision": "model.revision",
     "weights": "model.weights",
     "dtype": "model.dtype",
@@ -70,7 +71,8 @@ def columns(config: Mapping[str, Any], label: str, overrides: Sequence[str] = ()
 
 
 def _written(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    told = public(value)
+    return ", ".join(map(str, told)) if isinstance(told, list) else str(told)
 
 
 def tags_of_config(config: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from brainexp.environment import without_credentials
 from brainexp.errors import ConfigError
+from brainexp.tracking.view import add_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -176,15 +178,6 @@ def opened(tracking: Tracking) -> Store:
         return _reached(tracking, lambda: MlflowClient(f"{SQLITE}{database}"), artifacts)
 
 
-def without_credentials(uri: str) -> str:
-    """Return an address as it may be shown and kept.
-
-    >>> without_credentials("https://me:secret@tracker:5000")
-    'https://tracker:5000'
-    """
-    return re.sub("(?<=://)[^/@]+@", "", uri)
-
-
 def _reached(tracking: Tracking, connect: Callable[[], MlflowClient], artifacts: str | None) -> Store:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -209,11 +202,13 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     known = client.get_experiment_by_name(name)
     if known is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts))
+            client.create_experiment(name, artifact_location=artifacts)
         except MlflowException as error:
-            known = client.get_experiment_by_name(name)  # another job was faster
-            if known is None:
+            if client.get_experiment_by_name(name) is None:  # else another job was faster
                 raise error from None
+        known = client.get_experiment_by_name(name)
+        assert known is not None
+    add_view(client, known.experiment_id, known.tags)
     return str(known.experiment_id)
 
 

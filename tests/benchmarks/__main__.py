@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import features, gpu, growth, ridge, significance
+from tests.benchmarks import features, gpu, growth, probes, ridge, significance
 
 ROUNDS = 3
 RESULTS = Path("outputs/benchmarks.json")
@@ -67,7 +67,7 @@ def main(wanted=""):
     for column in ("case", "peer", "peer s", "ours s", "ratio", "relative difference"):
         table.add_column(column, justify="left" if column in ("case", "peer") else "right")
     rows = []
-    for case in (*features.CASES, *significance.CASES):
+    for case in (*features.CASES, *significance.CASES, *probes.CASES):
         if wanted not in str(case):
             continue
         row = compared(case)

@@ -1,11 +1,15 @@
 """Datasets hold what they declare, whoever wrote them; a failure shows both side by side."""
 
 import dataclasses
+import sys
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
+from brainexp import interfaces, registry
 from brainexp.align.trim import kept_rows
+from brainexp.cli import execute
 from brainexp.dataset.alice import Alice
 from brainexp.dataset.passage import Passage
 from brainexp.dataset.synthetic import Synthetic
@@ -15,10 +19,27 @@ from tests.dataset.replicas import REPLICAS, declare
 
 MADE = {"passage": Passage, "synthetic": Synthetic}
 ON_REAL_DATA = ("alice",)
+#: A dataset of the module `tests.contract.plugin`, and how a package would name it.
+PLUGIN = "whistles"
+ENTRY_POINT = EntryPoint(PLUGIN, "tests.contract.plugin", "brainexp.plugins")
 
 
-@pytest.fixture(params=[*MADE, *(pytest.param(name, marks=pytest.mark.data) for name in ON_REAL_DATA), *REPLICAS])
+@pytest.fixture
+def plugged_in(monkeypatch):
+    """Install the plugin, and take it out again: other tests count the program's own datasets."""
+    monkeypatch.setattr(registry, "entry_points", lambda group: [ENTRY_POINT] if group == ENTRY_POINT.group else [])
+    monkeypatch.setattr(DATASETS, "_members", dict(DATASETS._members))
+    monkeypatch.delitem(sys.modules, ENTRY_POINT.value, raising=False)
+    registry.load_plugins()
+
+
+@pytest.fixture(
+    params=[PLUGIN, *MADE, *(pytest.param(name, marks=pytest.mark.data) for name in ON_REAL_DATA), *REPLICAS]
+)
 def dataset(request, alice_root, tmp_path, monkeypatch):
+    if request.param == PLUGIN:
+        request.getfixturevalue("plugged_in")
+        return DATASETS.build({"name": PLUGIN})
     if request.param in MADE:
         return MADE[request.param]()
     if request.param in ON_REAL_DATA:
@@ -77,6 +98,31 @@ def test_declared_facts_are_those_of_the_data(dataset):
     assert not differences, f"\n{differences}"
     assert dataset.facts().licence
     assert dataset.facts().citation
+
+
+def test_a_plugin_s_dataset_is_built_from_options_and_serves_the_protocol(plugged_in):
+    built = DATASETS.build({"name": PLUGIN, "n_words": 100})
+
+    assert isinstance(built, interfaces.Dataset)
+    assert DATASETS.build(DATASETS.options(built)) == built
+    assert len(built.stimuli()[0].units) == 100
+    with pytest.raises(
+        registry.ConfigError, match=f"unknown option of dataset '{PLUGIN}': 'n_word'. Did you mean 'n_words'"
+    ):
+        DATASETS.build({"name": PLUGIN, "n_word": 100})
+
+
+def test_a_plugin_s_dataset_runs_whole_and_what_is_planted_in_it_is_found(plugged_in, composed, tmp_path):
+    config = composed(
+        "model=tiny_xs", "model.context_words=4", "baselines=[word_length]", "partition.spaces=[]", "split.by=block",
+        "split.folds=3", "encoder.alphas=[1,100,10000]", "scoring.permutations=50", "ceiling.method=inter_subject",
+        "ceiling.bootstraps=0", "damage.measure=false", "report.figures=false", "tracking.uri=null",
+    )  # fmt: skip
+
+    result = execute({**config, "dataset": DATASETS.options(DATASETS.build({"name": PLUGIN}))}, tmp_path / "run")
+
+    assert result.metrics["alignment/LIFG/r"] > 0.3
+    assert abs(result.metrics["alignment/LPTL/r"]) < 0.25
 
 
 def test_every_dataset_is_tested():

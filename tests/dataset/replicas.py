@@ -12,18 +12,40 @@ from pathlib import Path
 
 import numpy as np
 
-from brainexp.align.downsample import total
 from brainexp.containers import FSAVERAGE, Clock
-from brainexp.dataset import custom, deniz2019, harry_potter, lebel2023, little_prince, narratives, tuckute2024
-from brainexp.dataset.cortex import haemodynamic_response
+from brainexp.dataset import (
+    alice_ds002322,
+    blank2014,
+    custom,
+    deniz2019,
+    harry_potter,
+    lebel2023,
+    little_prince,
+    narratives,
+    pereira2018,
+    tuckute2024,
+)
+from tests.dataset.item_replicas import (
+    ALICE_TRS,
+    BLANK_PIECES,
+    N_ALICE_ROWS,
+    PACKED_SUBJECTS,
+    PEREIRA,
+    alice_ds002322_replica,
+    blank2014_replica,
+    pereira2018_replica,
+)
+from tests.dataset.planting import (
+    N_VOXELS,
+    RESPONDS,
+    WORDS,
+    item_responses,
+    responses,
+    sentences,
+    textgrid,
+    told,
+)
 
-#: A story's words are drawn from these; the tiny models know some of them.
-WORDS = "the a old dog saw ran home and then slowly understood that extraordinary grandmother she it was in of mountain".split()
-WORDS_PER_S = 1.5
-N_VOXELS = 20
-#: The first half of the voxels.
-RESPONDS = np.arange(N_VOXELS) < N_VOXELS // 2
-EXPLAINED = 0.6
 #: Stories and TRs scanned, of which the sound takes all but 10 s before and as much after.
 LEBEL_TRS = {"alternateithicatom": 112, "avatar": 105, "legacy": 118, "life": 108, "wheretheressmoke": 121}
 LEBEL_SUBJECTS = ("UTS01", "UTS04")
@@ -46,63 +68,6 @@ POTTER_SUBJECTS = ("F", "H")
 
 
 N_POTTER_WORDS = sum(len(np.arange(20.0, 2.0 * n_trs - 20.0, 0.5)) for n_trs in POTTER_TRS)
-
-
-def told(story: str, seconds: float):
-    """Words of a story with their times, the same whenever it is told."""
-    rng = np.random.default_rng(list(story.encode()))
-    n_words = int((seconds - 2) * WORDS_PER_S)
-    gaps = rng.gamma(2.0, 0.5 / WORDS_PER_S, n_words)
-    onset = 1.0 + np.cumsum(gaps) * (seconds - 3) / gaps.sum()
-    units = rng.choice(WORDS, n_words)
-    return units, onset, np.minimum(onset + 0.05 + 0.02 * np.char.str_len(units), np.append(onset[1:], onset[-1] + 0.3))
-
-
-def textgrid(story: str, seconds: float, tiers: tuple = ("phone", "word"), silence: str = "sp") -> str:
-    """A Praat TextGrid with a tier of phones and one of words, silence between them."""
-    units, onset, offset = told(story, seconds)
-    edges = [(0.0, onset[0], silence)]
-    for at, unit in enumerate(units):
-        edges.append((onset[at], offset[at], str(unit)))
-        following = onset[at + 1] if at + 1 < len(units) else seconds
-        if following - offset[at] > 1e-9:
-            edges.append((offset[at], following, "{BR}" if at % 7 == 0 else silence))
-    written = "".join(
-        f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0\n'
-        f"        xmax = {seconds}\n        intervals: size = {len(edges)}\n"
-        + "".join(
-            f"        intervals [{at}]:\n            xmin = {start:.6f}\n            xmax = {stop:.6f}\n"
-            f'            text = "{mark if name != "phone" else "AH0"}"\n'
-            for at, (start, stop, mark) in enumerate(edges, 1)
-        )
-        for number, name in enumerate(tiers, 1)
-    )
-    return (
-        f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {seconds}\ntiers? <exists>\nsize = {len(tiers)}\n'
-        f"item []:\n{written}"
-    )
-
-
-def responses(
-    story: str,
-    seconds: float,
-    clock: Clock,
-    rng: np.random.Generator,
-    n_takes: int = 1,
-    words: tuple | None = None,
-) -> np.ndarray:
-    """Recordings of one story, or of words with their times, array of shape (n_takes, n_trs, n_voxels)."""
-    units, onset, offset = told(story, seconds) if words is None else words
-    letters = np.char.str_len(units).astype(float)
-    course = total((onset + offset) / 2, clock) @ np.column_stack([np.ones(len(units)), letters])
-    course = (course - course.mean(0)) / course.std(0)
-    taps = haemodynamic_response(np.zeros(1), clock.tr_s)[:, 0]
-    heard = np.column_stack([np.convolve(one, taps)[: clock.n_trs] for one in course.T])
-    signal = heard @ np.random.default_rng(5).standard_normal((2, N_VOXELS))
-    signal = np.where(RESPONDS, signal / signal.std(0), 0.0)
-    share = np.where(RESPONDS, EXPLAINED, 0.0)
-    noise = rng.standard_normal((n_takes, clock.n_trs, N_VOXELS))
-    return np.sqrt(share) * signal + np.sqrt(1 - share) * noise
 
 
 def report(n_triggers: int, tr_s: float, silence_s: float, missing: int | None = None) -> str:
@@ -342,21 +307,6 @@ def _mappers(path: Path) -> None:
         file["roi_mask_AC"] = np.arange(N_VOXELS) < 3
 
 
-def sentences(n_items: int) -> list[str]:
-    """Sentences of six words, the same whenever they are asked for."""
-    rng = np.random.default_rng(11)
-    return [" ".join(rng.choice(WORDS, 6)).capitalize() + "." for _ in range(n_items)]
-
-
-def item_responses(items: list[str], n_columns: int, rng: np.random.Generator) -> np.ndarray:
-    """A response per item, array of shape (n_items, n_columns); the first half of the columns responds to letters."""
-    letters = np.array([float(sum(map(str.isalpha, item))) for item in items])
-    signal = np.sqrt(EXPLAINED) * (letters - letters.mean()) / letters.std()
-    noise = rng.standard_normal((len(items), n_columns))
-    responds = np.arange(n_columns) < n_columns // 2
-    return np.where(responds, signal[:, None] + np.sqrt(1 - EXPLAINED) * noise, noise)
-
-
 def tuckute2024_replica(root: Path, swapped: bool = False) -> Path:
     """Write the table of people in small; ``swapped`` gives every response to another sentence."""
     root.mkdir(parents=True)
@@ -435,11 +385,16 @@ REPLICAS = {
     "harry_potter": (harry_potter_replica, harry_potter, {"SCANNED_TRS": POTTER_TRS, "N_WORDS": N_POTTER_WORDS}),
     "tuckute2024": (tuckute2024_replica, tuckute2024, {"N_ITEMS": 150, "SUBJECTS": ("848", "853")}),
     "custom": (custom_replica, custom, {}),
+    "pereira2018": (pereira2018_replica, pereira2018, {"EXPERIMENTS": PEREIRA, "PACKED_SUBJECTS": PACKED_SUBJECTS}),
+    "blank2014": (blank2014_replica, blank2014, {"N_ROWS": sum(BLANK_PIECES.values())}),
+    "alice_ds002322": (alice_ds002322_replica, alice_ds002322, {"N_TRS": ALICE_TRS, "N_ROWS": N_ALICE_ROWS}),
 }  # fmt: skip
 
 
 def columns(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Columns of all subjects side by side that respond to words, and those that are noise."""
+    if name == "alice_ds002322":  # six spheres
+        return np.tile(np.arange(6) < 3, 2), np.tile(np.arange(6) >= 3, 2)
     at, width = (MEASURED[:N_VOXELS], NARRATIVES_VOXELS) if name == "narratives" else (np.arange(N_VOXELS), N_VOXELS)
     responding, noise = np.zeros((2, width), bool)
     responding[at[RESPONDS]], noise[at[~RESPONDS]] = True, True

@@ -35,7 +35,8 @@ def test_arrays_and_hdf5_are_read_as_they_are(root):
     np.testing.assert_allclose(held.responses["anna"], plain - plain.mean(0), atol=1e-5)
 
 
-def test_images_are_read_within_the_mask(root):
+@pytest.mark.parametrize("end", [".nii.gz", ".nii"])
+def test_images_are_read_within_the_mask(root, end):
     mask = np.zeros((3, 4, 5), bool)
     mask.reshape(-1)[np.random.default_rng(0).permutation(60)[:20]] = True
     nibabel.Nifti1Image(mask.astype(np.uint8), np.diag([3.0, 3, 3, 1])).to_filename(root / "mask.nii.gz")
@@ -43,7 +44,7 @@ def test_images_are_read_within_the_mask(root):
     values = np.load(root / "anna/story2.npy").astype(np.float32)
     volumes = np.zeros((*mask.shape, len(values)), np.float32)
     volumes[mask] = values.T
-    nibabel.Nifti1Image(volumes, np.eye(4)).to_filename(root / "anna/story2.nii.gz")
+    nibabel.Nifti1Image(volumes, np.eye(4)).to_filename(root / f"anna/story2{end}")
     (root / "anna/story2.npy").unlink()
 
     mine = Custom(root=str(root))
@@ -53,9 +54,9 @@ def test_images_are_read_within_the_mask(root):
     assert space.kind == "volume"
     assert space.affine[0, 0] == 3
     assert {roi: len(columns) for roi, columns in space.rois.items()} == {"responds": 10, "does_not": 10}
-    nibabel.Nifti1Image(volumes[:2], np.eye(4)).to_filename(root / "anna/story2.nii.gz")
+    nibabel.Nifti1Image(volumes[:2], np.eye(4)).to_filename(root / f"anna/story2{end}")
     with pytest.raises(
-        DataError, match=r"story2\.nii\.gz has shape \(2, 4, 5, 110\), but mask\.nii\.gz has \(3, 4, 5\)"
+        DataError, match=r"story2\.nii(\.gz)? has shape \(2, 4, 5, 110\), but mask\.nii\.gz has \(3, 4, 5\)"
     ):
         Custom(root=str(root)).facts()
 

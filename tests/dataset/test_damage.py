@@ -18,8 +18,11 @@ from brainexp.errors import BrainexpError
 from brainexp.experiment import Experiment, held_out, require_possible, to_predict
 from brainexp.recordings import recorded
 from brainexp.registry import DATASETS
+from tests.dataset.array_files import rewritten_mat, write_assembly
 from tests.dataset.replicas import REPLICAS, WITH_REPEATS, declare, textgrid
 
+#: Options beside the folder, where the usual ones take long.
+USUAL = {"alice_ds002322": {"columns": "spheres"}}
 #: Nothing is wrong with the files, but with what is asked of them.
 NOTHING = str
 ANNEX = "../../.git/annex/objects/3Z/4F/MD5E-s279075488--8628.hf5/MD5E-s279075488--8628.hf5"
@@ -97,6 +100,21 @@ def shorter(path):
         nibabel.Nifti1Image(image.get_fdata(dtype=np.float32)[..., :-1], image.affine, image.header).to_filename(path)
 
 
+def longer(path, n_trs):
+    """Repeat the first TRs of an image at its end."""
+    image = nibabel.load(path)
+    values = image.get_fdata(dtype=np.float32)
+    nibabel.Nifti1Image(np.concatenate([values, values[..., :n_trs]], axis=3), image.affine, image.header).to_filename(
+        path
+    )
+
+
+def moved_away(path):
+    image = nibabel.load(path)
+    affine = image.affine + np.array([[0, 0, 0, 500.0]] * 3 + [[0] * 4])
+    nibabel.Nifti1Image(image.get_fdata(dtype=np.float32), affine, image.header).to_filename(path)
+
+
 def spoiled(path, value):
     """Put one value into all of an image."""
     image = nibabel.load(path)
@@ -119,6 +137,22 @@ def rewritten(path, change):
     np.save(path, change(np.load(path)))
 
 
+def rewritten_assembly(path, change):
+    """Read an assembly, change its values and coordinates and write it anew."""
+    with h5py.File(path) as file:
+        values = file["data"][()]
+        axes = {name: file[held.attrs["DIMENSION_LIST"][0][0]].name[1:] for name, held in file.items() if name != "data" and
+                "DIMENSION_LIST" in held.attrs}  # fmt: skip
+        held = {name: file[name].asstr()[()] if file[name].dtype.kind == "O" else file[name][()] for name in axes}
+    values, held = change(values, held)
+    own = {axis: {name: held[name] for name in held if axes.get(name) == axis} for axis in ("presentation", "neuroid")}
+    write_assembly(path, values, own["presentation"], own["neuroid"])
+
+
+def without(*names):
+    return lambda held: {key: value for key, value in held.items() if key not in names}
+
+
 UTS01 = "derivative/preprocessed_data/UTS01"
 GRIDS = "derivative/TextGrids"
 TRAINING = "responses/subject01_listening_fmri_data_trn.hdf"
@@ -131,6 +165,10 @@ FIRST, SECOND = RUN.format("EN057", "EN057", 8), RUN.format("EN057", "EN057", 9)
 SECTION = "annotation/EN/lppEN_section2.TextGrid"
 POTTER = "fMRI/data_subject_F.npy"
 SENTENCES = "brain-lang-data_participant_20230728.csv"
+M02, P01 = "M02/examples_384sentences.mat", "P01/P01/data_384sentences.mat"
+PIECES = "assy_Blank2014_fROI.nc"
+VOLUMES = "derivatives/sub-18/sub-18_task-alice_bold_preprocessed.nii.gz"
+ANNOTATIONS, EVENTS = "code/annotations.tsv", "sub-18/sub-18_task-alice_events.tsv"
 
 
 def respelled(path, change):
@@ -532,6 +570,215 @@ DAMAGE = {
         "harry_potter", lambda root: [one.unlink() for one in (root / "fMRI").glob("data_subject_*")], {},
         r"harry_potter: .*fMRI has no subject at all; there are: none",
     ),
+    "a truncated MATLAB file": (
+        "pereira2018", lambda root: cut(root / M02, 0.3), {},
+        r"examples_384sentences\.mat of \d+ bytes is truncated or damaged \(.*\)\. Remove it and fetch it again\. Get the subjects'",
+    ),
+    "a truncated MATLAB file of version 7.3": (
+        "pereira2018", lambda root: cut(root / P01), {}, r"data_384sentences\.mat of \d+ bytes is truncated or damaged",
+    ),
+    "a web page for a MATLAB file": (
+        "pereira2018", lambda root: (root / M02).write_text("<!DOCTYPE html><html>Sign in</html>"), {},
+        r"examples_384sentences\.mat is no MATLAB file: it begins with b'<!DOCTYP.*'",
+    ),
+    "MATLAB link into an annex": (
+        "pereira2018", lambda root: link(root / M02), {}, r"examples_384sentences\.mat is a pointer of git-annex or git-lfs",
+    ),
+    "the other experiment under the file's name": (
+        "pereira2018", lambda root: shutil.copy(root / M02.replace("384", "243"), root / M02), {},
+        r"384sentences, M02: 42 sentences, 12 passages and 4 topics, but 96, 24 and 8 are declared\. It is of another experiment",
+    ),
+    "responses to fewer sentences than there are": (
+        "pereira2018", lambda root: rewritten_mat(root / M02, lambda held: {**held, "examples": held["examples"][:-1]}), {},
+        r"'examples' has shape \(95, 6\), but 96 sentences are declared of 384sentences: it is of another experiment or version",
+    ),
+    "a MATLAB file without responses": (
+        "pereira2018", lambda root: rewritten_mat(root / M02, without("examples")), {},
+        r"has no variable 'examples'\..* Known: ",
+    ),
+    "a MATLAB file without its passages": (
+        "pereira2018", lambda root: rewritten_mat(root / M02, without("labelsPassageForEachSentence")), {},
+        r"has no variable 'labelsPassageForEachSentence'\. Did you mean 'labelsPassageCategory'",
+    ),
+    "a passage that is not there": (
+        "pereira2018",
+        lambda root: rewritten_mat(
+            root / M02, lambda held: {**held, "labelsPassageForEachSentence": held["labelsPassageForEachSentence"] + 20}
+        ),
+        {}, r"96 sentences with 96 passage numbers from 21 to 44, but there are 24 passages and topics of 24",
+    ),
+    "passages that are called by letters": (
+        "pereira2018",
+        lambda root: rewritten_mat(root / M02, lambda held: {**held, "labelsPassageForEachSentence": [["a"]] * 96}), {},
+        r"'labelsPassageForEachSentence' needs whole numbers, but holds others",
+    ),
+    "passages that are one": (
+        "pereira2018",
+        lambda root: rewritten_mat(
+            root / M02, lambda held: {**held, "labelsPassageForEachSentence": np.minimum(held["labelsPassageForEachSentence"], 23)}
+        ),
+        {}, r"96 sentences, 23 passages and 8 topics, but 96, 24 and 8 are declared",
+    ),
+    "sentences in another order than other people's": (
+        "pereira2018", lambda root: rewritten_mat(root / M02, lambda held: {**held, "keySentences": held["keySentences"][::-1]}), {},
+        r"sentences of P01 are others, or in another order, than those of M02",
+    ),
+    "a sentence that is empty": (
+        "pereira2018",
+        lambda root: rewritten_mat(root / M02, lambda held: {**held, "keySentences": [["a"]] * 9 + [[" "]] + [["b"]] * 86}), {},
+        r"examples_384sentences\.mat: sentence 10 is empty",
+    ),
+    "people whose voxels are all NaN": (
+        "pereira2018", lambda root: rewritten_mat(root / M02, lambda held: {**held, "examples": held["examples"] * np.nan}),
+        {"subjects": "M02"}, r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "an atlas that is not there": (
+        "pereira2018", NOTHING, {"atlas": "Gordan"}, r"dataset\.atlas='Gordan' is not in .*\. .*Known: AAL, halves, languageLH",
+    ),
+    "an atlas of another subject": (
+        "pereira2018",
+        lambda root: rewritten_mat(root / M02, lambda held: {**held, "examples": np.hstack([held["examples"]] * 2)}),
+        {"atlas": "AAL"}, r"atlas 'AAL' has labels of 6 voxels up to 2, but there are 12 voxels and 2 names",
+    ),
+    "a person who did not take part": (
+        "pereira2018", NOTHING, {"subjects": "M03"}, r"unknown subject 'M03' of pereira2018 \(384sentences\)\..*M02, P01",
+    ),
+    "no person's file": (
+        "pereira2018", lambda root: [shutil.rmtree(root / who) for who in ("M02", "P01")], {},
+        r"pereira2018 \(384sentences\): .* has no subject at all; there are: none",
+    ),
+    "no assembly": (
+        "blank2014", lambda root: (root / PIECES).rename(root / "other.nc"), {},
+        r"missing file .*assy_Blank2014_fROI\.nc\. Get assy_Blank2014_fROI\.nc, as Brain-Score .* The folder has: other\.nc",
+    ),
+    "a truncated assembly": (
+        "blank2014", lambda root: cut(root / PIECES), {}, r"assy_Blank2014_fROI\.nc of \d+ bytes is truncated or damaged",
+    ),
+    "an assembly of the older netCDF": (
+        "blank2014", lambda root: (root / PIECES).write_bytes(b"CDF\x02" + bytes(400)), {},
+        r"assy_Blank2014_fROI\.nc is no HDF5 file: it begins with b'CDF",
+    ),
+    "pointer for an assembly": (
+        "blank2014", lambda root: (root / PIECES).write_text(LFS), {}, r"fROI\.nc is a pointer of git-annex or git-lfs",
+    ),
+    "an assembly of something else": (
+        "blank2014", lambda root: edit(root / PIECES, lambda held: {"data": held["data"]}), {},
+        r"needs one array of numbers along presentation and neuroid, but it has 0; there are: data",
+    ),
+    "an assembly without its texts": (
+        "blank2014",
+        lambda root: rewritten_assembly(root / PIECES, lambda values, held: (values, {k: v for k, v in held.items() if k != "stimulus"})),
+        {}, r"has no coordinate 'stimulus' of each presentation\. Did you mean 'stimulus_id'",
+    ),
+    "a story cut off": (
+        "blank2014",
+        lambda root: rewritten_assembly(
+            root / PIECES, lambda values, held: (values[:-4], {k: v[:-4] if len(v) == len(values) else v for k, v in held.items()})
+        ),
+        {}, r"fROI\.nc has 196 rows \(200 are declared\): it is of another version",
+    ),
+    "rows with the same identifier": (
+        "blank2014",
+        lambda root: rewritten_assembly(
+            root / PIECES, lambda values, held: (values, {**held, "stimulus_id": np.append(held["stimulus_id"][:-1], "Aqua.0.0")})
+        ),
+        {}, r"stimulus_id does not tell rows apart: there is an identifier twice",
+    ),
+    "an identifier without a text": (
+        "blank2014",
+        lambda root: rewritten_assembly(
+            root / PIECES, lambda values, held: (values, {**held, "stimulus_id": np.append(held["stimulus_id"][:-1], "Aqua.99.0")})
+        ),
+        {}, r"stimulus_id does not tell rows apart: there is no text of 'Aqua\.99\.0'",
+    ),
+    "a story of another name": (
+        "blank2014",
+        lambda root: rewritten_assembly(
+            root / PIECES,
+            lambda values, held: (
+                values,
+                {k: np.char.replace(v.astype(str), "Tulips", "Tulip") if k in ("story", "stimulus_id") else v for k, v in held.items()},
+            ),
+        ),
+        {}, r"unknown story 'Tulip'\. Did you mean 'Tulips'",
+    ),
+    "a person without a region": (
+        "blank2014",
+        lambda root: rewritten_assembly(
+            root / PIECES, lambda values, held: (values, {**held, "fROI_area": np.append(held["fROI_area"][:-1], "01_LH_PostTemp")})
+        ),
+        {}, r"subject '098' has no region 12_RH_AngG",
+    ),
+    "regions whose responses are all NaN": (
+        "blank2014", lambda root: rewritten_assembly(root / PIECES, lambda values, held: (values * np.nan, held)), {},
+        r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "a misspelt region": (
+        "blank2014", NOTHING, {"regions": ("03_LH_IGF",)}, r"regions=\['03_LH_IGF'\] .* Did you mean '03_LH_IFG'",
+    ),
+    "volumes that are missing": (
+        "alice_ds002322", lambda root: (root / VOLUMES).unlink(), {},
+        r"missing file .*sub-18_task-alice_bold_preprocessed\.nii\.gz\. Get OpenNeuro ds002322",
+    ),
+    "volumes that are cut off": (
+        "alice_ds002322", lambda root: cut(root / VOLUMES, 0.5), {}, r"preprocessed\.nii\.gz of \d+ bytes is truncated or no NIfTI",
+    ),
+    "volumes that are a link": (
+        "alice_ds002322", lambda root: link(root / VOLUMES), {}, r"preprocessed\.nii\.gz is a pointer of git-annex or git-lfs",
+    ),
+    "volumes of which none is discarded": (
+        "alice_ds002322", lambda root: longer(root / VOLUMES, 10), {},
+        r"has 120 TRs, but 110 are declared\. These are all volumes: the first 10 are not discarded",
+    ),
+    "volumes of which one is lacking": (
+        "alice_ds002322", lambda root: shorter(root / VOLUMES), {}, r"has 109 TRs, but 110 are declared\. It is of another version",
+    ),
+    "volumes of zeros": (
+        "alice_ds002322", lambda root: spoiled(root / VOLUMES, 0), {"subjects": "18"},
+        r"every voxel has NaN or is constant in a held-out block",
+    ),
+    "volumes with another TR": (
+        "alice_ds002322", lambda root: retimed_header(root / VOLUMES, 2.2), {},
+        r"header of sub-18_task-alice_bold_preprocessed\.nii\.gz states 2\.2 s per TR, the clock has 2 s",
+    ),
+    "volumes whose sidecar has another TR": (
+        "alice_ds002322", lambda root: (root / EVENTS.replace("events.tsv", "bold.json")).write_text('{"RepetitionTime": 1.5}'), {},
+        r"sub-18_task-alice_bold\.json states 1\.5 s per TR",
+    ),
+    "a sound whose start nobody noted": (
+        "alice_ds002322", lambda root: respelled(root / EVENTS, lambda text: text.replace("0.657", "n/a")), {},
+        r"sub-18_task-alice_events\.tsv has 1 events with onset 'n/a', but one with the second when the sound began",
+    ),
+    "a sound that began much later": (
+        "alice_ds002322", lambda root: respelled(root / EVENTS, lambda text: text.replace("0.657", "1.657")), {},
+        r"story 'alice_chapter_1': triggers lie up to 0\.83 s beside the clock",
+    ),
+    "words of the chapter cut off": (
+        "alice_ds002322", lambda root: cut(root / ANNOTATIONS, 0.5), {}, r"annotations\.tsv has \d+ words, but \d+ are declared: it is",
+    ),
+    "words without a column": (
+        "alice_ds002322", lambda root: respelled(root / ANNOTATIONS, lambda text: text.replace("Word Onset", "Onset")), {},
+        r"annotations\.tsv has no column Word Onset; it has: Words, Onset, Word Offset",
+    ),
+    "a word whose time is none": (
+        "alice_ds002322",
+        lambda root: respelled(root / ANNOTATIONS, lambda text: re.sub(r"\t\d\d\.\d+\t", "\tsoon\t", text, count=1)), {},
+        r"annotations\.tsv, row 2: 'soon' is no time in seconds",
+    ),
+    "a first word without times": (
+        "alice_ds002322", lambda root: respelled(root / ANNOTATIONS, lambda text: re.sub(r"\t[\d.]+\t[\d.]+\t", "\t\t\t", text, count=1)),
+        {}, r"annotations\.tsv, row 2: the first word, '\w+', has no times",
+    ),
+    "a person without preprocessed volumes": (
+        "alice_ds002322", NOTHING, {"subjects": ("18", "38")},
+        r"subject '38' of alice_ds002322 cannot be analysed: the release has no preprocessed recording\. Leave it out",
+    ),
+    "a recording in place of a brain mask": (
+        "alice_ds002322", NOTHING, {"columns": "mask", "mask": VOLUMES}, r"has shape \(19, 22, 17, 110\) and \d+ voxels: it is no mask",
+    ),
+    "spheres where there is no brain": (
+        "alice_ds002322", lambda root: moved_away(root / VOLUMES), {}, r"has no voxel within 10 mm of LATL at \(-50\.0, 10\.0, -26\.0\) mm",
+    ),
 }  # fmt: skip
 
 
@@ -566,6 +813,7 @@ def test_the_message_says_what_is_wrong_and_what_to_do(what, intact, tmp_path, c
     if "mask" in options:
         options["mask"] = str(tmp_path / name / options["mask"])
     ceiling = options.pop("ceiling", "dataset")
+    options = {**USUAL.get(name, {}), **options}
 
     with pytest.raises(BrainexpError, match=rf"(?s){message}") as refused:
         analysed(DATASETS.member(name)(root=str(tmp_path / name), **options), composed, ceiling)
@@ -578,7 +826,7 @@ def test_undamaged_replicas_pass(name, intact, composed, monkeypatch):
     declare(name, monkeypatch)
 
     ceiling = "repeats" if name in WITH_REPEATS else "dataset"
-    analysed(DATASETS.member(name)(root=str(intact / name)), composed, ceiling)
+    analysed(DATASETS.member(name)(root=str(intact / name), **USUAL.get(name, {})), composed, ceiling)
 
 
 def test_line_ends_of_windows_and_byte_order_marks_change_nothing(intact, tmp_path, monkeypatch):

@@ -13,18 +13,23 @@ from brainexp.errors import ConfigError, DataError
 from brainexp.experiment import Experiment, held_out, require_possible
 from brainexp.model.context import first_words
 from brainexp.recordings import feature_space, recorded
+from tests.dataset.item_replicas import blank2014_replica, pereira2018_replica
 from tests.dataset.replicas import custom_items_replica, custom_replica, declare, tuckute2024_replica
 
 MADE = {
     "tuckute2024": tuckute2024_replica,
     "custom_items": custom_items_replica,
     "custom": custom_replica,
+    "pereira2018": pereira2018_replica,
+    "blank2014": blank2014_replica,
 }
+#: Columns of each subject; the first half of them responds.
+N_COLUMNS = {"custom": 20, "blank2014": 12}
 
 
 @pytest.fixture(params=MADE)
 def name(request, monkeypatch):
-    if request.param == "tuckute2024":
+    if not request.param.startswith("custom"):
         declare(request.param, monkeypatch)
     return request.param
 
@@ -42,7 +47,7 @@ def test_what_was_planted_is_found(name, composed, tmp_path):
     result = whole_run(composed, name, MADE[name](tmp_path / "data"), tmp_path / "run")
 
     r, baseline = result.per_voxel["r"], result.per_voxel["baseline_word_length_r"]
-    n_columns = 20 if name == "custom" else 6
+    n_columns = N_COLUMNS.get(name, 6)
     responds = np.tile(np.arange(n_columns) < n_columns // 2, len(r) // n_columns)
     assert r[responds].mean() > 0.4
     assert abs(r[~responds].mean()) < 0.15

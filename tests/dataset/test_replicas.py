@@ -15,8 +15,16 @@ OPTIONS = {
     "narratives": ["ceiling.method=inter_subject", "dataset.stories=[21styear,black]", "split.by=block"],
     "little_prince": ["ceiling.method=inter_subject"],
     "harry_potter": ["ceiling.method=cross_subject"],
+    "alice_ds002322": ["ceiling.method=inter_subject", "dataset.columns=spheres", "split.by=block"],
 }
-N_STORIES = {"lebel2023": 4, "deniz2019": 11, "narratives": 2, "little_prince": 9, "harry_potter": 4}
+N_STORIES = {
+    "lebel2023": 4,
+    "deniz2019": 11,
+    "narratives": 2,
+    "little_prince": 9,
+    "harry_potter": 4,
+    "alice_ds002322": 1,
+}
 #: Datasets whose figures and maps are made: their subjects have places in common. Volumes, which are slow, are drawn elsewhere.
 DRAWN = {"lebel2023", "deniz2019", "narratives"}
 
@@ -63,7 +71,6 @@ def test_what_was_planted_is_found_and_files_are_written(name, composed, tmp_pat
 def test_nothing_is_found_when_every_recording_is_that_of_the_next_story(name, composed, tmp_path):
     root = REPLICAS[name][0](tmp_path / "data", swapped=True)
 
-    stories = OPTIONS[name][1:] if name == "narratives" else []
-    result = whole_run(composed, name, root, tmp_path / "run", "report.figures=false", *stories)
+    result = whole_run(composed, name, root, tmp_path / "run", "report.figures=false", *OPTIONS[name][1:])
 
     assert abs(result.per_voxel["r"][np.logical_or(*columns(name))].mean()) < 0.12

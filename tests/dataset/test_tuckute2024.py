@@ -69,6 +69,22 @@ def test_the_table_of_the_mean_is_taken_where_it_is_alone(tmp_path, monkeypatch)
         Tuckute2024(root=str(tmp_path)).stimuli()
 
 
+def test_people_s_regions_correspond_so_that_one_ceiling_is_that_of_the_others(replica, composed, tmp_path):
+    words = [
+        "dataset=tuckute2024", f"dataset.root={replica}", "model=tiny_xs", "partition.spaces=[]", "split.folds=3",
+        "encoder.alphas=[1,100,10000]", "scoring.permutations=50", "ceiling.method=inter_subject", "ceiling.bootstraps=0",
+        "baselines=[]", "damage.measure=false", "report.figures=false", "tracking.uri=null",
+    ]  # fmt: skip
+
+    result = execute(composed(*words), tmp_path / "run")
+
+    responds = np.tile(np.arange(6) < 3, 2)
+    assert result.per_voxel["ceiling"][responds].mean() == pytest.approx(
+        0.6, abs=0.15
+    )  # the share that people have in common
+    assert abs(result.per_voxel["ceiling"][~responds].mean()) < 0.2
+
+
 def test_people_are_named_by_their_numbers(replica):
     assert Tuckute2024(root=str(replica), subjects=848).chosen_subjects() == ("848",)
     assert Tuckute2024(root=str(replica)).chosen_subjects() == ("848", "853")

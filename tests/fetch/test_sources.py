@@ -4,7 +4,7 @@ import pytest
 
 from brainexp.errors import DataError
 from brainexp.fetch import __main__ as command
-from brainexp.fetch.sources import SOURCES, chosen_subjects, listed, patterns
+from brainexp.fetch.sources import BY_HAND, SOURCES, chosen_subjects, listed, patterns
 from brainexp.fetch.stores import S3, Files
 from tests.fetch.server import WEB
 
@@ -65,6 +65,13 @@ def test_subjects_may_be_given_by_number_or_name(asked, name, chosen):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            ["dataset=harry_potter"],
+            "harry_potter is nothing to fetch. A link to the folder fMRI stands in https://github.com",
+        ),
+        (["dataset=alice"], "alice is nothing to fetch. Its six regions' time courses are on the authors' page"),
+        (["dataset=alice_ds002322", "subjects=[40]"], "unknown subject '40' of alice_ds002322."),
+        (["dataset=blank2014", "subjects=[61]"], "blank2014 has no files by subject. Leave out subjects="),
         (["dataset=lebel"], "no source of dataset 'lebel' is known. Did you mean 'lebel2023'?"),
         (["dataset=lebel2023", "what=[response]"], "lebel2023 has no part 'response'. Did you mean 'responses'?"),
         (["dataset=lebel2023", "subjects=[9]"], "unknown subject '9' of lebel2023. Known: UTS01, UTS02"),
@@ -93,6 +100,24 @@ def test_every_source_declares_whose_it_is_and_what_it_takes(name):
         for pattern in patterns(part, part.folders[0], ("S",), ("s",)):
             assert "{" not in pattern
             assert not isinstance(part.store, S3) or pattern.split("*")[0]  # no listing of a whole dataset
+
+
+def test_every_dataset_can_be_fetched_or_is_said_where_to_get():
+    import brainexp.experiment  # noqa: F401  registers all members
+    from brainexp.registry import DATASETS
+
+    own = {name for name in DATASETS.names() if DATASETS.member(name).__module__.startswith("brainexp.")}
+    assert own == SOURCES.keys() | BY_HAND.keys()
+    assert not SOURCES.keys() & BY_HAND.keys()
+
+
+def test_volumes_words_and_the_sound_of_whole_brains_are_what_an_analysis_needs():
+    source = SOURCES["alice_ds002322"]
+    asked = [one for part in source.usual for one in patterns(source.parts[part], "", ("18",), ("*",))]
+
+    assert "derivatives/sub-18/sub-18_task-alice_bold_preprocessed.nii.gz" in asked
+    assert {"code/annotations.tsv", "sub-18/*events.tsv"} <= set(asked)
+    assert not [one for one in asked if "func" in one or one == "sub-18/*"]
 
 
 def test_declared_files_match_their_patterns():

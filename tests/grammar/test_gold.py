@@ -114,6 +114,8 @@ def test_length_alone_is_near_chance(probe: Probe) -> None:
         "transitivity",
         "antonym-negation",
         "location",
+        "transitivity-foreseen",
+        "location-foreseen",
     ],
 )
 def test_a_bag_of_words_is_near_chance(name: str) -> None:
@@ -130,6 +132,37 @@ def test_a_bag_of_words_is_near_chance(name: str) -> None:
         right.append(int(evidence[1] > evidence[0]) == sample.label)
 
     assert 0.35 < np.mean(right) < 0.65
+
+
+@pytest.mark.parametrize("name", ["transitivity-foreseen", "location-foreseen"])
+def test_what_is_foreseen_is_not_told_by_words_in_their_places(name: str) -> None:
+    probe = next(probe for probe in PROBES if probe.name == name)
+    train, test = halves(probe)
+
+    counts: dict[tuple[int, str], np.ndarray] = {}
+    for sample in train:
+        for placed in enumerate(str(sample.context[0]).split()):
+            counts.setdefault(placed, np.ones(2))[int(sample.label)] += 1
+    right = []
+    for sample in test:
+        placed_words = enumerate(str(sample.context[0]).split())
+        evidence = sum((np.log(counts[placed]) for placed in placed_words if placed in counts), np.zeros(2))
+        right.append(int(evidence[1] > evidence[0]) == sample.label)
+
+    assert 0.35 < np.mean(right) < 0.65
+
+
+def test_what_is_foreseen_is_told_by_the_names_and_things_that_come_twice() -> None:
+    for name in ("transitivity-foreseen", "location-foreseen"):
+        for _, sample in drawn(next(probe for probe in PROBES if probe.name == name)):
+            first, second, asked = str(sample.context[0]).split(". ")
+            if name == "transitivity-foreseen":
+                told = first.split()[-1] == second.split()[0]
+            else:
+                told = f"with the {asked.split()[4]} " in first
+
+            assert told == bool(sample.label)
+            assert sample.inputs[0][0] == asked.split()[-1]
 
 
 def test_stories_use_every_word_that_the_probes_ask_about() -> None:

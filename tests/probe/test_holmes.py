@@ -206,7 +206,7 @@ def test_a_second_probe_of_the_same_texts_reads_nothing(cache, composed, small_r
 
 @pytest.mark.slow
 def test_the_trained_ladder_knows_what_its_untrained_twin_does_not(cache):
-    """At the layer that dev samples choose; of reasoning nothing is claimed: models of this size may have none."""
+    """At the layer that dev samples choose; reasoning by one set of its eight, see ``test_ladder.py``."""
     from brainexp.model.transformer import Transformer
 
     def reader(**options):

@@ -167,8 +167,12 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_a_text_that_is_not_there_or_too_short_is_refused_before_work(tmp_path):
-    with pytest.raises(ConfigError, match="there is no file"):
+    with pytest.raises(
+        ConfigError, match=r"probe 'perplexity', held-out text: there is no file .*none\.txt\. Correct path"
+    ):
         Perplexity(text=str(tmp_path / "none.txt")).require_ready()
+    with pytest.raises(ConfigError, match="probe 'perplexity': text must name a file, or be null"):
+        Perplexity(text="")
     (tmp_path / "short.txt").write_text("too short a text")
     with pytest.raises(ConfigError, match=r"has 4 words, but words=2000. Give probe.perplexity.words=4"):
         Perplexity(text=str(tmp_path / "short.txt")).require_ready()

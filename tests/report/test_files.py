@@ -10,6 +10,7 @@ from brainexp.comparison import COMPARISON_COLUMNS
 from brainexp.errors import ConfigError
 from brainexp.experiment import Experiment, run
 from brainexp.report.files import require_unused, write
+from brainexp.tracking import config_hash
 
 CONTRACT = {
     "alignment/r", "alignment/r_norm", "alignment/r2", "alignment/r_se", "alignment/ceiling", "alignment/A1/ceiling", "alignment/A1/r", "alignment/A1/r_norm",
@@ -53,12 +54,33 @@ def test_result_json_holds_every_metric_of_the_contract(folder, config):
         "subjects",
         "remarks",
         "config",
+        "config_hash",
         "environment",
+        "provenance",
     }
     assert record["metrics"].keys() >= CONTRACT
     assert all(value is None or isinstance(value, float) for value in record["metrics"].values())
     assert record["config"] == config
+    assert record["config_hash"] == config_hash(config)
+    assert record["provenance"].keys() == {"seeds", "files", "data", "model", "compression", "features"}
     assert record["subjects"] == ["p1", "p2"]
+
+
+def test_attachments_lie_beside_the_result(result, config, tmp_path):
+    write(result, tmp_path / "run", "a-b-c", config, {}, {"environment.txt": "torch==2\n", "git.diff": "\udcff\n"})
+
+    assert (tmp_path / "run" / "environment.txt").read_text() == "torch==2\n"
+    assert (tmp_path / "run" / "git.diff").read_bytes() == b"\xff\n"
+
+
+def test_passwords_in_addresses_are_not_written(result, config, tmp_path):
+    config["tracking"]["uri"] = "https://me:hunter2@tracker:5000"
+
+    write(result, tmp_path / "run", "a-b-c", config, {})
+
+    text = (tmp_path / "run" / "result.json").read_text()
+    assert "hunter2" not in text
+    assert json.loads(text)["config"]["tracking"]["uri"] == "https://***@tracker:5000"
 
 
 def test_curves_have_a_value_per_layer(folder):

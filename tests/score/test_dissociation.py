@@ -87,6 +87,8 @@ def test_who_had_nothing_to_lose_is_not_tested():
     assert "over subjects, the uncompressed model is not above chance" in (
         dissociation(silent, twins(rng, 8, 0.5), 0.01, 0.95, rng).remark
     )
+    assert np.isnan(dissociation(silent, twins(rng, 8, 0.5), 0.01, 0.95, rng).alignment.value)  # no share of nothing
+    assert np.isfinite(dissociation(silent, twins(rng, 8, 0.5), 0.01, 0.95, rng).probes.value)
     assert "over probing sets, the uncompressed model is not above chance" in (
         dissociation(twins(rng, 8, 0.5), silent, 0.01, 0.95, rng).remark
     )

@@ -2,10 +2,19 @@
 
 import os
 import pickle
+import signal
 
 import pytest
 
 from tests.services.running import Database, Server, postgresql
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ended_as_by_ctrl_c():
+    """A signal to stop ends the services too."""
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

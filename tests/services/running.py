@@ -38,8 +38,10 @@ def free_port():
 
 def may_run_python(user):
     """Whether a user may run this interpreter, which may lie in another's home."""
-    tried = subprocess.run([sys.executable, "-c", ""], user=user, capture_output=True, check=False) if user else None
-    return tried is not None and tried.returncode == 0
+    try:
+        return subprocess.run([sys.executable, "-c", ""], user=user, capture_output=True, check=False).returncode == 0
+    except PermissionError:
+        return False
 
 
 @dataclass

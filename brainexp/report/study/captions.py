@@ -26,8 +26,8 @@ CAPTIONS = {
     "its band is the interval of the limit over subjects, which says nothing of how networks of one size differ.",
     "bits": "Bits per weight count all parameters, those of embeddings included. In the figure for print the "
     "uncompressed model's margin of equivalence is shaded, and points are marked by verdict.",
-    "pareto": "Size is parameters × bits per weight, where a bit says of each pruned weight whether it is 0, whatever the file "
-    "on disk takes. The line joins what no other run beats in size and r at once; differences along it need not be "
+    "pareto": "Size is parameters × bits per weight, where a bit says of each pruned weight whether it is 0, whatever "
+    "the file on disk takes. The line joins what no other run beats in size and r at once; differences along it need not be "
     "shown by any test.",
     "layers": "Means over subjects on held-out rows, ± standard error; the layer itself is chosen on training rows. "
     "Compressions of a model can be compared at each layer.",
