@@ -56,7 +56,11 @@ def main() -> None:
         os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries; ours look for themselves
     wants_trace = _wants_trace()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints traces itself and exits
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a KeyboardInterrupt as such may end the process without our exit code
+        signal.signal(number, _stop)
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
         _composed()
@@ -72,21 +76,25 @@ def main() -> None:
         sys.exit(
             f"brainexp: the launcher gave up ({type(error).__name__}): a job was killed, most often for lack of memory."
         )
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt as stopped:
         status = "KILLED"
         print("brainexp: interrupted; nothing half-written is left.", file=sys.stderr)
-        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
+        sys.exit(stopped.exit_code if isinstance(stopped, Stopped) else 130)
     finally:
         if launch.under_way is not None:
             _end_sweep(launch.under_way, status)
 
 
-class Terminated(KeyboardInterrupt):
-    """A signal to stop, as schedulers send it, ends a run as Ctrl-C does."""
+class Stopped(KeyboardInterrupt):
+    """A signal to stop: Ctrl-C, or a scheduler's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
-def _terminated(_number: int, _frame: object) -> None:
-    raise Terminated
+def _stop(number: int, _frame: object) -> None:
+    raise Stopped(number)
 
 
 def _wants_trace() -> bool:

@@ -28,7 +28,7 @@ def test_another_version_of_a_plugin_makes_another_run(config, monkeypatch):
     plugin = SimpleNamespace(dist=SimpleNamespace(name="mine", version="1"))
     assert EntryPoint("a", "b", "c").dist is None  # as one without a package
 
-    monkeypatch.setattr(identity, "entry_points", lambda group: [plugin, EntryPoint("a", "b", "c")])
+    monkeypatch.setattr(identity, "entry_points", lambda **_: [plugin, EntryPoint("a", "b", "c")])
 
     assert config_hash(config) != before
 

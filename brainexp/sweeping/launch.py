@@ -93,8 +93,8 @@ def launched(config: DictConfig) -> Launched:
     Raises
     ------
     ConfigError
-        If an option that must be given is not, if the folder is another sweep's or another launch is using it, if the tracker cannot be reached, or if jobs on a
-        cluster would write to one database file.
+        If an option that must be given is not, if the folder is another sweep's or another launch is using it, if the tracker
+        cannot be reached, or if jobs on a cluster would write to one database file.
     """
     from brainexp.registry import validated
     from brainexp.report.files import SWEEP, write_json

@@ -36,7 +36,8 @@ def test_jobs_side_by_side_see_one_gpu_each():
             assert os.environ[VISIBLE] == second
         os.environ[VISIBLE] = seen
 
-    assert {first, second} == {"0", "1"} and seen == first
+    assert {first, second} == {"0", "1"}
+    assert seen == first
     assert os.environ[VISIBLE] == "0,1"
 
 
@@ -68,9 +69,10 @@ def test_a_list_is_chosen_from_whatever_the_launcher(launcher):
 
 
 def test_a_gpu_that_is_not_there_is_answered_in_words():
-    with pytest.raises(ConfigError, match=r"resources.gpus=\[0, 7\], but there is no GPU 7 here. To be seen: 0, 1"):
-        with one_gpu((0, 7), JOBLIB):
-            pass
+    words = r"resources.gpus=\[0, 7\], but there is no GPU 7 here. To be seen: 0, 1"
+
+    with pytest.raises(ConfigError, match=words), one_gpu((0, 7), JOBLIB):
+        pass
 
 
 @pytest.mark.parametrize("value", ["", "-1"])

@@ -144,7 +144,7 @@ def test_one_file_for_many_machines_is_refused_with_advice():
 
 
 def test_every_error_stops_the_launch(config, monkeypatch):
-    monkeypatch.setattr(launch, "launched", lambda config: 1 / 0)
+    monkeypatch.setattr(launch, "launched", lambda _: 1 / 0)
 
     with pytest.raises(Refused) as refused:  # Hydra would turn any other into a warning
         Launch().on_multirun_start(config("seed=1"))
@@ -164,7 +164,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(tmp_path, laun
     words = ["--multirun", f"hydra/launcher={launcher}", "seed=0,1"]
 
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WITHOUT.format(plugin), *words], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", WITHOUT.format(plugin), *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )  # fmt: skip
 
     assert done.returncode == 1
@@ -175,7 +175,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(tmp_path, laun
 def test_a_cluster_is_refused_one_database_file_at_the_command_line(tmp_path):
     words = ["-m", "brainexp", "--multirun", "hydra/launcher=slurm", "seed=0,1"]
 
-    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
     assert "brainexp: tracking.uri=sqlite:///outputs/mlflow.db is one file" in done.stderr
