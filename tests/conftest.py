@@ -26,6 +26,10 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"no real data: {DATA} is not there (set BRAINEXP_DATA)"))
         if item.get_closest_marker("lm_eval") and find_spec("lm_eval") is None:
             item.add_marker(pytest.mark.skip(reason="no lm-evaluation-harness (pip install brainexp[eval])"))
+        if item.get_closest_marker("browser") and not _has_chromium():
+            item.add_marker(pytest.mark.skip(reason="no Chromium (apt-get install chromium)"))
+        if item.get_closest_marker("services") and not _has_postgresql():
+            item.add_marker(pytest.mark.skip(reason="no PostgreSQL (make test-services)"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no GPU"))
 
@@ -33,12 +37,26 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     for reason, told in (
         ("no real data", "tests on real data were left out: set BRAINEXP_DATA to its folder."),
+        ("no Chromium", "tests of MLflow's pages were left out: install Chromium."),
+        ("no PostgreSQL", "tests of a tracking server were left out: make test-services installs what they need."),
         ("no lm-evaluation-harness", "tests of probe=lm_eval were left out: install the eval extra."),
     ):
         skipped = terminalreporter.stats.get("skipped", [])
         left_out = sum(reason in str(report.longrepr) for report in skipped)
         if left_out:
             terminalreporter.write_line(f"{left_out} {told}")
+
+
+def _has_chromium():
+    from tests.browser.pages import chromium
+
+    return chromium() is not None and find_spec("playwright") is not None
+
+
+def _has_postgresql():
+    from tests.services.running import postgresql
+
+    return postgresql() is not None or bool(os.environ.get("BRAINEXP_SERVICES"))
 
 
 def _has_gpu():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from brainexp.environment import without_credentials
 from brainexp.errors import ConfigError
-from brainexp.tracking.view import add_view
+from brainexp.tracking.view import VIEW, add_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,6 +72,22 @@ class Tracking:
     def live(self) -> bool:
         """Whether a store is asked."""
         return self.uri is not None and not self.offline
+
+    def way_to(self, folder: Path) -> str | None:
+        """Return where to look at recorded runs: a command or an address; None where nothing is recorded.
+
+        Parameters
+        ----------
+        folder : Path
+            Of a run, which waits there if nothing was sent.
+        """
+        if self.uri is None:
+            return None
+        if self.offline:
+            return f"once recorded: python -m brainexp.sync {folder} tracking.uri={without_credentials(self.uri)}"
+        if self.uri.startswith("http"):
+            return f"{without_credentials(self.uri)}/#/experiments (model training, {self.experiment}, view {VIEW})"
+        return f"mlflow ui --backend-store-uri {self.uri}"
 
 
 @dataclass(frozen=True, eq=False)

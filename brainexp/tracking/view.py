@@ -27,21 +27,12 @@ COLUMNS = (
     "params.`subjects`",
     "tags.`brainexp.family`",
 )
-#: In pixels; others have MLflow's 100.
-WIDTHS = {
-    "attributes.`Run Name`": 340,
-    "params.`compression`": 170,
-    "metrics.`alignment/r_norm`": 130,
-    "metrics.`compression/bits_per_weight`": 220,
-    "metrics.`compression/parameters`": 190,
-    "metrics.`compression/perplexity`": 190,
-}
 
 
 def saved_view() -> str:
     """Return the view as MLflow's pages keep it."""
     now_ms = int(time.time() * 1000)
-    state = json.dumps({"selectedColumns": COLUMNS, "columnWidths": WIDTHS})
+    state = json.dumps({"selectedColumns": COLUMNS})
     return json.dumps({"name": VIEW, "createdAt": now_ms, "updatedAt": now_ms, "state": state})
 
 

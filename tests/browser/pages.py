@@ -17,6 +17,8 @@ FLAGS = (
 )
 #: Longest that a page takes, in milliseconds; several programs may share the machine.
 PAGE_MS = 60_000
+#: By how much the column of names is widened.
+NAME_PIXELS = 140
 #: The half of MLflow's pages that is about experiments, not about chat.
 TRAINING = "workflowType=machine_learning"
 #: What MLflow's own pages complain of, whatever they show.
@@ -67,6 +69,11 @@ def open_runs(page, uri, experiment_id):
     page.goto(uri + address(experiment_id))
     page.wait_for_selector(".ag-row")
     _close(page, "Hide banner")
+    edge = page.locator(".ag-header-cell[col-id='attributes.`Run Name`'] .ag-header-cell-resize").bounding_box()
+    page.mouse.move(edge["x"] + 2, edge["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(edge["x"] + NAME_PIXELS, edge["y"] + 5, steps=5)
+    page.mouse.up()
     folded = page.locator(".ag-row [col-id='attributes.`Run Name`'] button")
     for number in reversed(range(folded.count())):
         folded.nth(number).click()

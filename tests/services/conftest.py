@@ -1,8 +1,9 @@
 """Services that live as long as the tests, whatever becomes of these."""
 
-import os
 import pickle
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -18,21 +19,18 @@ def _ended_as_by_ctrl_c():
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
+def database():
     """A running PostgreSQL."""
-    if postgresql() is None:
-        assert not os.environ.get("BRAINEXP_SERVICES"), "PostgreSQL is not installed: apt-get install postgresql"
-        pytest.skip("no PostgreSQL: make test-services installs it")
-    folder = tmp_path_factory.mktemp("services")
-    for parent in (folder, *folder.parents):  # another user is to reach it
-        if parent.owner() == folder.owner() and parent != parent.parent and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    service = Database(folder / "postgresql")
-    try:
-        service.start()
-        yield service
-    finally:
-        service.kill()
+    assert postgresql() is not None, "PostgreSQL is not installed: apt-get install postgresql"
+    # Not in pytest's own folder, which every start of pytest closes to other users.
+    with tempfile.TemporaryDirectory(prefix="brainexp-services-") as folder:
+        Path(folder).chmod(0o755)
+        service = Database(Path(folder) / "postgresql")
+        try:
+            service.start()
+            yield service
+        finally:
+            service.kill()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -168,6 +169,22 @@ def test_a_database_alone_is_refused_and_its_password_not_shown():
 def test_patience_is_not_negative():
     with pytest.raises(ConfigError, match="patience_s must be 0 or more, in seconds, got -1"):
         Tracking(patience_s=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "way"),
+    [
+        ({"uri": None}, None),
+        ({"uri": "sqlite:///outputs/mlflow.db"}, "mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db"),
+        (
+            {"uri": "http://me:secret@host:5000"},
+            "http://host:5000/#/experiments (model training, brainexp, view brainexp)",
+        ),
+        ({"uri": "http://h", "offline": True}, "once recorded: python -m brainexp.sync run tracking.uri=http://h"),
+    ],
+)
+def test_a_run_ends_with_where_to_look(options, way):
+    assert Tracking(**options).way_to(Path("run")) == way
 
 
 def test_long_texts_say_that_something_was_left_out():
