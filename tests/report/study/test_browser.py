@@ -1,14 +1,13 @@
 """The page of a study in a real browser, its network off."""
 
-import shutil
-
 import pytest
 
 from brainexp.report.study.figures import FIGURES
 from brainexp.report.study.launch import read_study
 from brainexp.report.study.write import write_report
+from tests.browser.pages import chromium
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 #: WebGL without a GPU.
 WITHOUT_GPU = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
@@ -26,11 +25,8 @@ def page_file(grid, tmp_path_factory):
 def browser():
     from playwright.sync_api import sync_playwright
 
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=list(WITHOUT_GPU))
+        opened = playwright.chromium.launch(executable_path=chromium(), args=list(WITHOUT_GPU))
         yield opened
         opened.close()
 
