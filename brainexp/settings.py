@@ -14,7 +14,7 @@ MAX_SPACES = 4
 #: Bytes.
 GB = 1e9
 #: Sections and options of the config that do not decide a number.
-VOLATILE = ("tracking", "cache.dir", "report", "readout", "resources", "study", "sweep")
+VOLATILE = ("tracking", "calibration", "cache.dir", "report", "readout", "resources", "study", "sweep")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def test_help_lists_the_groups_and_their_members(tmp_path):
     for words in (
         "dataset: alice, alice_ds002322, blank2014, custom, custom_items, deniz2019, harry_potter, lebel2023, little_prince, "
         "narratives, passage, pereira2018, synthetic, tuckute2024",
-        "compression: awq, bnb_fp4, ",
+        "compression: awq, awq4, bnb_fp4, ",
         "compression/calibration: grammar, ",
         "holmes, knowledge, lm_eval, minimal_pairs, perplexity, senteval, ud, word_length",
         "encoder: banded_ridge, ",

@@ -100,8 +100,12 @@ def test_presets_of_compressions_stand_alone(hydra, preset, options):
     assert {name: found[name] for name in options} == options
 
 
-def test_a_study_decides_how_many_inputs_share_a_scale_and_how_much_text_is_read(hydra):
-    found = plain("+study=compression", "compression=awq4", "study.group_size=64", "study.calibration_samples=8")
+def test_a_study_decides_how_many_inputs_share_a_scale_and_which_text_is_read(hydra):
+    text = ("compression/calibration@calibration=text_file", "calibration.path=book.txt", "calibration.samples=8")
+    found = plain("+study=compression", "compression=awq4", "study.group_size=64", *text)
 
     assert found["compression"]["group_size"] == 64
+    assert found["compression"]["calibration"] == {**found["calibration"]}
+    assert found["compression"]["calibration"]["path"] == "book.txt"
     assert found["compression"]["calibration"]["samples"] == 8
+    assert plain("+study=compression", "compression=none", *text)["compression"] == {"name": "none"}
