@@ -103,7 +103,8 @@ def dissociation_claims(table: pd.DataFrame, names: Mapping[str, str]) -> list[s
     for said, words in (("dissociated", "falls while r stays equivalent"), ("probes lose more", "loses more than r")):
         for run, rows in table[table.verdict == said].groupby("run", sort=False):
             lost = ", ".join(
-                f"{_named(str(row.competence))} ({100 * row.probes_change:+.0f} % against {100 * row.alignment_change:+.0f} % of r)"
+                f"{_named(str(row.competence))} ({100 * row.probes_change:+.0f} % against "
+                f"{100 * row.alignment_change:+.0f} % of r)"
                 for _, row in rows.iterrows()
             )
             found.append(f"{names[str(run)]}: what probes find of {lost} {words}.")
