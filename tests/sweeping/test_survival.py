@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -149,12 +150,14 @@ def test_a_sweep_that_is_told_to_stop_closes_what_it_opened(tmp_path, small_run,
 
 
 @pytest.mark.slow
-def test_jobs_side_by_side_compute_features_once_and_are_all_recorded(tmp_path, small_run):
+def test_jobs_side_by_side_compute_features_once_and_have_a_gpu_each(tmp_path, small_run):
     from brainexp.cache import upkeep
 
     words = [*small_run, "seed=1,2,3,4", "hydra/launcher=local", "hydra.launcher.n_jobs=4", "hydra.sweep.dir=sweep"]
 
-    done = sweep(tmp_path, *words, BRAINEXP_CACHE=str(tmp_path / "cache"))
+    # GPUs that are not there: a job is told which is its own, and computes on the CPU.
+    where = {"CUDA_VISIBLE_DEVICES": "7,8,9", "TMPDIR": str(tmp_path), "BRAINEXP_CACHE": str(tmp_path / "cache")}
+    done = sweep(tmp_path, *words, **where)
 
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("sweep/*/result.json"))) == 4
@@ -162,6 +165,9 @@ def test_jobs_side_by_side_compute_features_once_and_are_all_recorded(tmp_path, 
     stories = {entry.told["about"]["story"] for entry in upkeep.entries(tmp_path / "cache" / "features")}
     computed = sum(text.count("computed features of") for text in logs)
     assert computed == len(stories) > 1
+    gpus = [re.search(r"the job has GPU (\d) of this machine", text)[1] for text in logs]
+    assert set(gpus) <= {"7", "8", "9"}
+    assert len(set(gpus)) > 1
     (parent,) = tracked(tmp_path, kind="sweep")
     children = tracked(tmp_path, kind="run")
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 5
