@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from brainexp.report.dissociation import ALL_TASKS
 from brainexp.report.study.formats import written
 from brainexp.report.sweep import verdict
 from brainexp.result import ALL_VOXELS
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 #: More pairs than this are counted; the table has them all.
 MAX_SENTENCES = 12
-SIGN = {"equivalent": "≡", "different": "≠", "undecided": "?", "untested": "–"}
+#: Verdicts in the order in which sentences come where there are too many.
+ORDER = ("different", "undecided", "equivalent", "untested")
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,10 @@ class Claim:
 
 
 def pair_claims(comparisons: pd.DataFrame, names: Mapping[str, str]) -> list[Claim]:
-    """Say of each pair, over all voxels, each at its own layer, whether r differs; what was shown comes first."""
+    """Say of each pair, over all voxels, each at its own layer, whether r differs; of many, those that differ come first."""
     own = comparisons[(comparisons.roi == ALL_VOXELS) & comparisons.layer.isna()]
-    order = list(SIGN)
     found = [_claim(row, names) for _, row in own.iterrows()]
-    return sorted(found, key=lambda claim: order.index(claim.verdict) if len(found) > MAX_SENTENCES else 0)
+    return sorted(found, key=lambda claim: ORDER.index(claim.verdict) if len(found) > MAX_SENTENCES else 0)
 
 
 def _claim(row: pd.Series[Any], names: Mapping[str, str]) -> Claim:
@@ -75,7 +76,7 @@ def counted(comparisons: pd.DataFrame, what: str) -> str | None:
         if rows.empty:
             continue
         said = [verdict(row) for _, row in rows.iterrows()]
-        told.append(f"{layer}: {', '.join(f'{said.count(one)} {one}' for one in SIGN if one in said)}, of {len(said)}")
+        told.append(f"{layer}: {', '.join(f'{said.count(one)} {one}' for one in ORDER if one in said)}, of {len(said)}")
     return f"{what} — {'; '.join(told)}."
 
 
@@ -102,7 +103,8 @@ def dissociation_claims(table: pd.DataFrame, names: Mapping[str, str]) -> list[s
     for said, words in (("dissociated", "falls while r stays equivalent"), ("probes lose more", "loses more than r")):
         for run, rows in table[table.verdict == said].groupby("run", sort=False):
             lost = ", ".join(
-                f"{row.competence} ({100 * row.probes_change:+.0f} % against {100 * row.alignment_change:+.0f} % of r)"
+                f"{_named(str(row.competence))} ({100 * row.probes_change:+.0f} % against "
+                f"{100 * row.alignment_change:+.0f} % of r)"
                 for _, row in rows.iterrows()
             )
             found.append(f"{names[str(run)]}: what probes find of {lost} {words}.")
@@ -130,3 +132,7 @@ def hole_sentence(jobs: pd.DataFrame, done: Sequence[str]) -> str | None:
 def _p(value: float) -> str:
     text = written(value, "p")
     return text if text.startswith("<") else f"= {text}"
+
+
+def _named(competence: str) -> str:
+    return "all sets" if competence == ALL_TASKS else competence

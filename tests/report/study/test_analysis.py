@@ -118,8 +118,8 @@ def test_sentences_tell_what_the_tests_show_with_their_numbers(analysis):
     assert f"Δr = {row.difference:+.3f}" in lost.text
     assert f"t(6) = {row.t:.2f}" in lost.text
     assert section(analysis, "compression").remarks == (
-        "Compressions against their twins — own layer: 3 equivalent, 1 different, of 4; "
-        "same layer: 3 equivalent, 1 different, of 4.",
+        "Compressions against their twins — own layer: 1 different, 3 equivalent, of 4; "
+        "same layer: 1 different, 3 equivalent, of 4.",
     )
 
 
@@ -244,3 +244,21 @@ def test_what_does_not_apply_is_left_out_with_a_reason(tmp_path):
     )
     assert [name for part in found.sections for name in part.figures] == ["rois"]
     assert table(found, "scale").r.tolist() == pytest.approx([chosen(tmp_path, "alone").mean()])
+
+
+def test_of_many_pairs_those_that_differ_are_told_first():
+    from brainexp.comparison import COMPARISON_COLUMNS
+    from brainexp.report.study.claims import MAX_SENTENCES, pair_claims
+
+    rows = pd.DataFrame(0.5, index=range(MAX_SENTENCES + 2), columns=list(COMPARISON_COLUMNS)).astype(object)
+    rows = rows.assign(roi="all", layer=pd.NA, reference="a", remark="", confidence=0.95, n_subjects=9)
+    rows["source"] = [f"run{number}" for number in rows.index]
+    rows["p_equivalence_adjusted"] = 0.001
+    rows.loc[rows.index[-2:], "p_equivalence_adjusted"] = 0.5
+    rows.loc[rows.index[-1], "p_t_adjusted"] = 0.001
+    names = {name: name for name in [*rows.source, "a"]}
+
+    told, few = pair_claims(rows, names), pair_claims(rows.iloc[-3:], names)
+
+    assert [one.verdict for one in told] == ["different", "undecided", *["equivalent"] * MAX_SENTENCES]
+    assert [one.verdict for one in few] == ["equivalent", "undecided", "different"]  # in the order of the jobs
