@@ -159,7 +159,7 @@ def test_a_file_that_is_no_database_is_an_error_in_words(tmp_path):
 
 def test_a_database_alone_is_refused_and_its_password_not_shown():
     with pytest.raises(
-        ConfigError, match=r"tracking.uri=postgresql\+psycopg://db/mlflow is a database.*tracking.uri=http"
+        ConfigError, match=r"tracking.uri=postgresql\+psycopg://\*\*\*@db/mlflow is a database.*tracking.uri=http"
     ) as raised:
         opened(Tracking(uri="postgresql+psycopg://me:secret@db/mlflow"))
 
@@ -178,7 +178,7 @@ def test_patience_is_not_negative():
         ({"uri": "sqlite:///outputs/mlflow.db"}, "mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db"),
         (
             {"uri": "http://me:secret@host:5000"},
-            "http://host:5000/#/experiments (model training, brainexp, view brainexp)",
+            "http://***@host:5000/#/experiments (model training, brainexp, view brainexp)",
         ),
         ({"uri": "http://h", "offline": True}, "once recorded: python -m brainexp.sync run tracking.uri=http://h"),
     ],
