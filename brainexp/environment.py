@@ -84,8 +84,8 @@ def installed() -> dict[str, str]:
     """Versions of all installed distributions by name, as pip lists them."""
     found: dict[str, str] = {}
     for one in distributions():
-        name = one.metadata["Name"]
-        if name:  # else a folder that a broken installation left
+        if one.read_text("METADATA") or one.read_text("PKG-INFO"):  # else a folder that a broken installation left
+            name = one.metadata["Name"]
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), one.version)  # the first on the path is imported
     return dict(sorted(found.items()))
 

@@ -38,6 +38,8 @@ def test_all_installed_packages_are_listed_by_name():
 
 
 def test_a_broken_installation_fails_no_run(tmp_path, monkeypatch):
+    import importlib_metadata  # noqa: F401  once imported, it finds distributions in the standard library's place
+
     (tmp_path / "broken-1.0.dist-info").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -4,9 +4,11 @@ import os
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from brainexp import identity
+from brainexp.cli import execute
 from brainexp.identity import config_hash, inputs_hash
 
 
@@ -124,3 +126,23 @@ def test_texts_that_are_no_paths_are_left_alone(config, text):
     config["prompt"]["text"] = text
 
     assert inputs_hash(config) == before
+
+
+def test_what_is_left_out_of_the_digest_changes_no_number(composed, small_run, checkpoints, tmp_path):
+    words = [word for word in small_run if "path=" not in word]
+    words += [f"model.path={checkpoints['llama']}", "compression=rtn", "compression.group_size=32", "tracking.uri=null"]
+    plain = composed(*words, f"cache.dir={tmp_path}/cache")
+    # A hundredth of the memory that the model takes, so that it is compressed layer by layer.
+    other = composed(
+        *words, f"cache.dir={tmp_path}/other", "resources.memory_gb=0.0001", "resources.check=false", "readout=npz",
+        "report.figures=true", "+study=pruning", "tracking.experiment=other", "sweep.resume=false",
+    )  # fmt: skip
+    assert config_hash(plain) == config_hash(other)
+
+    first, second = execute(plain, tmp_path / "first"), execute(other, tmp_path / "second")
+
+    costs = ("seconds", "per_second", "peak_memory_bytes", "_s", "peak_bytes")
+    names = [name for name in first.metrics if not name.endswith(costs)]
+    assert "alignment/r" in names
+    assert "compression/bytes" in names
+    np.testing.assert_equal([first.metrics[name] for name in names], [second.metrics[name] for name in names])

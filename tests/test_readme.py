@@ -47,7 +47,8 @@ def test_every_command_composes(command):
     ]
     if any(word in ("--help", "--cfg", "dataset=mine") for word in words):
         return
-    first_of_each = [word.split(",")[0] if "--multirun" in command and "[" not in word else word for word in words]
+    sweeps = "--multirun" in command or "+study=" in command
+    first_of_each = [word.split(",")[0] if sweeps and "[" not in word else word for word in words]
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = compose("config", first_of_each)

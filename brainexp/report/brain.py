@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,26 @@ DRAWN = "fsaverage5"
 SLICES = 8
 #: Reads well on the white background, where voxels that were not predicted are left out.
 COLOURS = "viridis"
+
+
+@dataclass(frozen=True)
+class Shades:
+    """How the values of a map become colours.
+
+    Parameters
+    ----------
+    low, high : float
+        Values of the first and of the last colour.
+    colours : str or matplotlib Colormap
+        Of a name that matplotlib knows, or made for the map.
+    classes : tuple of str
+        Where values are numbers of classes from 0: what these are called. Between neighbouring classes there is nothing.
+    """
+
+    low: float
+    high: float
+    colours: Any = COLOURS
+    classes: tuple[str, ...] = ()
 
 
 def write_maps(result: Result, maps: Path, figures: Path) -> None:
@@ -113,21 +133,38 @@ def _without_idle_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         for words in idle:
             warnings.filterwarnings("ignore", message=words, category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message="All-NaN slice", category=RuntimeWarning
+        )  # a hemisphere without values
         yield
 
 
 @_without_idle_warnings()
-def picture(values: FloatArray, space: Space, title: str, path: Path) -> None:
-    """Draw a map as a static figure; arguments as for `write_map`."""
+def picture(values: FloatArray, space: Space, title: str, *paths: Path, shades: Shades | None = None) -> None:
+    """Draw a map as a static figure into files of one or more formats; without shades, r from 0 to the highest."""
     import matplotlib
 
     matplotlib.use("agg", force=False)
     from matplotlib import pyplot
 
-    figure = _figure(values, space, _top(values))
+    figure = _figure(values, space, shades or Shades(0.0, _top(values)))
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    if shades is not None and shades.classes:
+        _name_classes(figure, shades)
+    for panel in figure.axes:
+        for drawn in panel.collections:
+            drawn.set_rasterized(True)  # a mesh of 20,000 faces is no drawing by lines
+    for path in paths:
+        figure.savefig(path, dpi=DOTS_PER_INCH)
     pyplot.close(figure)
+
+
+def _name_classes(figure: Any, shades: Shades) -> None:
+    from matplotlib.patches import Patch
+
+    colour = [shades.colours(number) for number in range(len(shades.classes))]
+    told = [Patch(color=one, label=name) for one, name in zip(colour, shades.classes, strict=True)]
+    figure.legend(handles=told, loc="lower center", ncols=min(6, len(told)), fontsize=8, frameon=False)
 
 
 def flat_picture(values: FloatArray, flatmap: Flatmap, title: str, path: Path) -> None:
@@ -199,22 +236,30 @@ def pycortex_picture(values: FloatArray, space: Space, title: str, path: Path) -
         cortex.db.reload_subjects()
 
 
-def _figure(values: FloatArray, space: Space, top: float) -> Any:
+def _figure(values: FloatArray, space: Space, shades: Shades) -> Any:
     from matplotlib import pyplot
     from nilearn import plotting
 
     if space.kind == "surface":
-        return _surface_figure(values, top)
-    if space.frame == "native":
-        return _slices_figure(values, space, top)
+        return _surface_figure(values, shades)
+    # A glass brain shows the highest along the line of sight, which means nothing of classes.
+    if space.kind == "volume" and (space.frame == "native" or shades.classes):
+        return _slices_figure(values, space, shades)
     figure = pyplot.figure(figsize=(10, 3.6))
     if space.kind == "volume":
-        shades: dict[str, Any] = {"vmin": 0.0, "vmax": top, "cmap": COLOURS, "colorbar": True, "plot_abs": False}
+        given: dict[str, Any] = {"vmin": shades.low, "vmax": shades.high, "cmap": shades.colours, "plot_abs": False}
         image = _image(np.nan_to_num(values), space)
-        plotting.plot_glass_brain(image, display_mode="lyrz", figure=figure, threshold=1e-6, **shades)
+        plotting.plot_glass_brain(
+            image, display_mode="lyrz", figure=figure, threshold=1e-6, colorbar=not shades.classes, **given
+        )
     else:
-        shades = {"node_vmin": 0.0, "node_vmax": top, "node_cmap": COLOURS, "node_size": 120, "alpha": 1.0}
-        plotting.plot_markers(np.nan_to_num(values), space.coordinates_mm, display_mode="lyrz", figure=figure, **shades)
+        given = {"node_vmin": shades.low, "node_vmax": shades.high, "node_cmap": shades.colours, "node_size": 120}
+        known = np.isfinite(values) if shades.classes else np.ones(len(values), dtype=bool)
+        assert space.coordinates_mm is not None  # checked by Space
+        plotting.plot_markers(
+            np.nan_to_num(values[known]), space.coordinates_mm[known], display_mode="lyrz", figure=figure, alpha=1.0,
+            colorbar=not shades.classes, **given,
+        )  # fmt: skip
     return figure
 
 
@@ -306,7 +351,7 @@ def _surface_image(values: FloatArray) -> Any:
     return SurfaceImage(mesh=load_fsaverage(DRAWN)["inflated"], data={"left": left, "right": right})
 
 
-def _slices_figure(values: FloatArray, space: Space, top: float) -> Any:
+def _slices_figure(values: FloatArray, space: Space, shades: Shades) -> Any:
     """Slices from below to above: the outline of a template is not that of a subject."""
     from matplotlib import pyplot
 
@@ -320,14 +365,16 @@ def _slices_figure(values: FloatArray, space: Space, top: float) -> Any:
     slices = np.unique(np.linspace(held[0], held[-1], SLICES).round().astype(int))
     figure, panels = pyplot.subplots(1, len(slices), figsize=(13, 2.6), squeeze=False, layout="constrained")
     for panel, number in zip(panels[0], slices, strict=True):
-        shown = panel.imshow(volume[:, :, number].T, origin="lower", cmap=COLOURS, vmin=0.0, vmax=top)
+        given: dict[str, Any] = {"cmap": shades.colours, "vmin": shades.low, "vmax": shades.high}
+        shown = panel.imshow(volume[:, :, number].T, origin="lower", interpolation="nearest", **given)
         panel.set_title(f"slice {number}", fontsize=8)
         panel.set_axis_off()
-    figure.colorbar(shown, ax=panels, shrink=0.8)
+    if not shades.classes:
+        figure.colorbar(shown, ax=panels, shrink=0.8)
     return figure
 
 
-def _surface_figure(values: FloatArray, top: float) -> Any:
+def _surface_figure(values: FloatArray, shades: Shades) -> Any:
     from matplotlib import pyplot
     from nilearn import plotting
     from nilearn.datasets import load_fsaverage_data
@@ -338,7 +385,8 @@ def _surface_figure(values: FloatArray, top: float) -> Any:
     views = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
     for panel, (hemisphere, view) in zip(panels, views, strict=True):
         plotting.plot_surf_stat_map(
-            stat_map=image, hemi=hemisphere, view=view, bg_map=sulci, axes=panel, cmap=COLOURS, vmin=0.0, vmax=top,
-            symmetric_cbar=False, colorbar=view == "lateral" and hemisphere == "right",
+            stat_map=image, hemi=hemisphere, view=view, bg_map=sulci, axes=panel, cmap=shades.colours, vmin=shades.low,
+            vmax=shades.high, symmetric_cbar=False, avg_method="median" if shades.classes else "mean",
+            colorbar=view == "lateral" and hemisphere == "right" and not shades.classes,
         )  # fmt: skip
     return figure

@@ -13,7 +13,7 @@ from brainexp.registry import validated
 from brainexp.report.files import SCORES
 from brainexp.report.pairing import reference, unlike
 from brainexp.report.probed import task_scores
-from brainexp.report.sweep import job_names
+from brainexp.report.sweep import compression_of, job_names
 from brainexp.result import ALL_VOXELS, MODEL
 from brainexp.score.dissociation import Dissociation, Twins, dissociation
 from brainexp.score.inference import adjusted
@@ -92,7 +92,7 @@ def dissociations(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[st
     remarks: list[str] = []
     for at, run in enumerate(runs):
         twin = reference(at, runs)
-        if twin == at or _method(run) == "none" or _method(runs[twin]) != "none" or scores[at].empty:
+        if twin == at or compression_of(run) == "none" or compression_of(runs[twin]) != "none" or scores[at].empty:
             continue
         differs = unlike(run, runs[twin]) or _other_probes(run, runs[twin])
         if differs:
@@ -242,7 +242,3 @@ def _judged(rows: Sequence[dict[str, Any]], scoring: Scoring) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(set(COLUMNS) - {*words, *counts}, "float64") | dict.fromkeys(counts, "int64"))
     table["verdict"] = [verdict(row) for _, row in table.iterrows()]
     return table
-
-
-def _method(run: dict[str, Any]) -> str:
-    return str(run["config"].get("compression", {}).get("name", "none"))

@@ -18,6 +18,8 @@ from brainexp.errors import ConfigError
 from brainexp.identity import config_hash, inputs_hash
 from brainexp.report.brain import write_maps
 from brainexp.report.figures import write_figures
+from brainexp.report.spaces import FILE as SPACES
+from brainexp.report.spaces import save_spaces
 from brainexp.result import Result
 
 RESULT = "result.json"
@@ -69,6 +71,7 @@ def write(
     try:
         result.scores.to_parquet(partial / SCORES, index=False)
         np.savez_compressed(partial / VOXELS, **result.per_voxel)  # type: ignore[arg-type]
+        save_spaces(result.voxels.spaces, partial / SPACES)
         for table_name, table in result.tables.items():
             table.to_parquet(partial / f"{table_name}.parquet", index=False)
         if result.readouts:

@@ -12,7 +12,7 @@ from brainexp.comparison import adjusted_table, paired_rows
 from brainexp.registry import validated
 from brainexp.report.figures import MAX_ROIS
 from brainexp.report.files import SCORES
-from brainexp.report.sweep import job_names
+from brainexp.report.sweep import compression_of, job_names
 from brainexp.result import ALL_VOXELS
 from brainexp.settings import VOLATILE, Scoring, leaves
 
@@ -25,6 +25,8 @@ TABLE = "comparisons.csv"
 FIGURE = "comparisons.png"
 #: Sections and options that must be alike, else subjects, held-out rows or what is predicted of them are not the same.
 PAIRED_BY = ("dataset.", "split.by", "split.folds", "split.gap_trs", "encoder.nuisance")
+#: Runs of different subjects are paired over those whom they have in common.
+SUBJECTS = "dataset.subjects"
 #: What differs beyond these is counted.
 MAX_REASONS = 3
 
@@ -48,40 +50,94 @@ def job_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[
     remarks : list of str
         What was not compared, and why.
     """
+    pairs = [(at, reference(at, runs)) for at in range(len(runs))]
+    return compared_pairs(runs, [(at, other) for at, other in pairs if at != other], "jobs")
+
+
+def twin_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+    """Compare each compressed run with its uncompressed twin, and nothing else; returns what `job_comparisons` does.
+
+    Compressed runs are families of tests of their own here: which models are compared with each other does not count.
+    """
+    pairs = [(at, reference(at, runs)) for at, run in enumerate(runs) if compression_of(run) != "none"]
+    twins = [
+        (at, other) for at, other in pairs if compression_of(runs[other]) == "none" and _same_model(runs, at, other)
+    ]
+    return compared_pairs(runs, twins, "compressions")
+
+
+def model_comparisons(runs: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+    """Compare every two uncompressed models, the larger one minus the smaller one, each at its own layer.
+
+    Returns what `job_comparisons` does. All pairs over all voxels are one family of tests, all pairs × ROIs another.
+    """
+    whole = [at for at, run in enumerate(runs) if compression_of(run) == "none"]
+    whole.sort(key=lambda at: runs[at]["metrics"].get("compression/parameters") or 0.0)
+    pairs = [(larger, smaller) for number, smaller in enumerate(whole) for larger in whole[number + 1 :]]
+    return compared_pairs(runs, pairs, "models", same_layer=False)
+
+
+def compared_pairs(
+    runs: Sequence[dict[str, Any]], pairs: Sequence[tuple[int, int]], family: str, same_layer: bool = True
+) -> tuple[pd.DataFrame, list[str]]:
+    """Compare pairs of runs, each at its own layer and, where that is asked for, at the one that the second chose.
+
+    Parameters
+    ----------
+    runs : list of dict
+        As `brainexp.report.sweep.records` returns them.
+    pairs : sequence of (int, int)
+        Indices of a run and of the one that it is compared with.
+    family : str
+        What the families of tests are called.
+    same_layer : bool
+        Whether layers of one number are the same part of the same network.
+
+    Returns
+    -------
+    comparisons : DataFrame
+        See `job_comparisons`.
+    remarks : list of str
+    """
     names = job_names(list(runs))
     scoring = validated(Scoring, runs[0]["config"].get("scoring", {}), "scoring")
     rng = np.random.default_rng(int(runs[0]["config"].get("seed", 0)))
     rows: list[dict[str, object]] = []
     remarks = []
-    for at, run in enumerate(runs):
-        reference_at = reference(at, runs)
-        if reference_at == at:
-            continue
-        differs = unlike(run, runs[reference_at])
+    for at, reference_at in pairs:
+        run, other_run, who = runs[at], runs[reference_at], (names[at], names[reference_at])
+        differs = unlike(run, other_run)
         if differs:
-            remarks.append(f"{names[at]} is not compared with {names[reference_at]}: they differ in {differs}.")
+            remarks.append(f"{who[0]} is not compared with {who[1]}: they differ in {differs}.")
             continue
-        own, other = (_model_rows(Path(one["folder"]) / SCORES) for one in (run, runs[reference_at]))
-        who = (names[at], names[reference_at])
-        rows += paired_rows(_at_layer(own, None), _at_layer(other, None), (*who, "jobs, own layer"), None, scoring, rng)
-        moved = moved_blocks(run, runs[reference_at])
+        own, other = (_model_rows(Path(one["folder"]) / SCORES) for one in (run, other_run))
+        rows += paired_rows(
+            _at_layer(own, None), _at_layer(other, None), (*who, f"{family}, own layer"), None, scoring, rng
+        )
+        remarks += _uncommon(own, other, who)
+        if not same_layer:
+            continue
+        moved = moved_blocks(run, other_run)
         if moved:
             remarks.append(
-                f"{names[at]} is compared with {names[reference_at]} at their own layers only, since {moved}: layers of one "
+                f"{who[0]} is compared with {who[1]} at their own layers only, since {moved}: layers of one "
                 "number are not of the same block."
             )
         elif own.layer.max() == other.layer.max():
-            layer = int(runs[reference_at]["metrics"]["layer/chosen"])
+            layer = int(other_run["metrics"]["layer/chosen"])
             rows += paired_rows(
-                _at_layer(own, layer), _at_layer(other, layer), (*who, "jobs, same layer"), layer, scoring, rng
+                _at_layer(own, layer), _at_layer(other, layer), (*who, f"{family}, same layer"), layer, scoring, rng
             )
         else:
             remarks.append(
-                f"{names[at]} has {own.layer.max() + 1} layers and {names[reference_at]} {other.layer.max() + 1}: they are "
+                f"{who[0]} has {own.layer.max() + 1} layers and {who[1]} {other.layer.max() + 1}: they are "
                 "compared at their own layers only."
             )
     table = adjusted_table(rows, scoring)
-    remarks += [f"Jobs against their reference: {words}." for words in table.remark[table.remark != ""].unique()]
+    remarks += [
+        f"{family.capitalize()} against their reference: {words}."
+        for words in table.remark[table.remark != ""].unique()
+    ]
     return table, remarks
 
 
@@ -109,9 +165,9 @@ def unlike(run: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     differing = [
         f"{key}: {options.get(key)} and {others.get(key)}"
         for key in dict.fromkeys([*options, *others])
-        if key.startswith(PAIRED_BY) and options.get(key) != others.get(key)
+        if key.startswith(PAIRED_BY) and key != SUBJECTS and options.get(key) != others.get(key)
     ]
-    if not differing and run["subjects"] != other["subjects"]:
+    if not differing and not set(run["subjects"]) & set(other["subjects"]):
         differing = [f"subjects: {', '.join(run['subjects'])} and {', '.join(other['subjects'])}"]
     more = f"; and {len(differing) - MAX_REASONS} more" if len(differing) > MAX_REASONS else ""
     return "; ".join(differing[:MAX_REASONS]) + more
@@ -178,6 +234,22 @@ def _draw(panel: Axes, rows: pd.DataFrame, rois: Sequence[str], pairs: Sequence[
 
 def _per_cent(comparisons: pd.DataFrame) -> str:
     return f"{100 * float(comparisons.confidence.iloc[0]):g} % interval over subjects"
+
+
+def _same_model(runs: Sequence[Mapping[str, Any]], at: int, other: int) -> bool:
+    return _of_model(_options(runs[at])) == _of_model(_options(runs[other]))
+
+
+def _uncommon(own: pd.DataFrame, other: pd.DataFrame, who: tuple[str, str]) -> list[str]:
+    """Whom only one of two runs has, in words; empty where both have the same subjects."""
+    mine, others = (list(dict.fromkeys(one.subject)) for one in (own, other))
+    if set(mine) == set(others):
+        return []
+    common = [subject for subject in mine if subject in others]
+    left_out = [subject for subject in dict.fromkeys([*mine, *others]) if subject not in common]
+    return [
+        f"{who[0]} and {who[1]} are compared over the {len(common)} subjects whom both have, without {', '.join(left_out)}."
+    ]
 
 
 def _model_rows(path: Path) -> pd.DataFrame:

@@ -149,7 +149,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     for column in options[0]:
         table.add_column(column)
     shown = {"parameters": ("compression/parameters", 3), "r": ("alignment/r", 3)}
-    if any(_compression(run) != "none" for run in runs):
+    if any(compression_of(run) != "none" for run in runs):
         shown |= {"bits": ("compression/bits_per_weight", 2), "MB": ("MB", 1), "ppl": ("compression/perplexity", 2)}
         table.caption = "bits per weight, of all parameters; perplexity (ppl) of held-out text"
     else:
@@ -224,7 +224,7 @@ def scale_curve(runs: list[dict[str, Any]]) -> Figure | None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    runs = [run for run in runs if _compression(run) == "none"] or runs
+    runs = [run for run in runs if compression_of(run) == "none"] or runs
     runs = sorted(runs, key=lambda run: run["metrics"].get("compression/parameters") or 0.0)
     sizes = [run["metrics"].get("compression/parameters") for run in runs]
     if None in sizes or len(set(sizes)) < 2:
@@ -265,10 +265,10 @@ def cost_rows(runs: list[dict[str, Any]], comparisons: pd.DataFrame) -> pd.DataF
     """
     import pandas as pd
 
-    labels = _labels(runs)
-    verdicts = _verdicts(runs, labels, comparisons)
+    labelled = labels(runs)
+    verdicts = _verdicts(runs, labelled, comparisons)
     rows = []
-    for run, name, (model, method), verdict in zip(runs, job_names(runs), labels, verdicts, strict=True):
+    for run, name, (model, method), verdict in zip(runs, job_names(runs), labelled, verdicts, strict=True):
         metrics = run["metrics"]
         named = ("bits_per_weight", "bits_per_linear_weight", "perplexity")
         costs = {one: metrics.get(f"compression/{one}") for one in named}
@@ -418,7 +418,7 @@ def _shared(one: Bbox, other: Bbox) -> float:
     return float(max(width, 0.0) * max(height, 0.0))
 
 
-def _labels(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def labels(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What each run's model and its compression are called; options that tell runs of one name apart are added to either."""
     found = []
     for run in runs:
@@ -426,7 +426,7 @@ def _labels(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
         options = decisive(run["config"])
         differing = [key for key in options if any(decisive(one["config"]).get(key) != options[key] for one in alike)]
         parts = run["name"].split("-")
-        model, method = parts[:2] if len(parts) == 3 else (run["name"], _compression(run))
+        model, method = parts[:2] if len(parts) == 3 else (run["name"], compression_of(run))
         of_method = [key for key in differing if key.startswith("compression.")]
         of_model = [key for key in differing if key not in of_method]
         found.append((_with(model, of_model, options), _with(method, of_method, options)))
@@ -437,16 +437,19 @@ def _with(name: str, keys: list[str], options: dict[str, Any]) -> str:
     return " ".join([name, *(f"{key.rpartition('.')[2]}={options[key]}" for key in keys)])
 
 
-def _verdicts(runs: list[dict[str, Any]], labels: list[tuple[str, str]], comparisons: pd.DataFrame) -> list[str]:
+def _verdicts(runs: list[dict[str, Any]], labelled: list[tuple[str, str]], comparisons: pd.DataFrame) -> list[str]:
     """What the tests say of each run against its uncompressed twin."""
     names = job_names(runs)
     whole = {
-        name: model for name, run, (model, _) in zip(names, runs, labels, strict=True) if _compression(run) == "none"
+        name: model
+        for name, run, (model, _) in zip(names, runs, labelled, strict=True)
+        if compression_of(run) == "none"
     }
     own = comparisons[(comparisons.roi == ALL_VOXELS) & comparisons.layer.isna()]
     found = []
-    for name, (model, _) in zip(names, labels, strict=True):
-        tested = own[(own.source == name) & own.reference.map(lambda other, model=model: whole.get(other) == model)]
+    for name, (model, _) in zip(names, labelled, strict=True):
+        twins = [other for other in whole if whole[other] == model]
+        tested = own[(own.source == name) & own.reference.isin(twins)]
         if name in whole:
             found.append("uncompressed")
         else:
@@ -464,7 +467,8 @@ def verdict(comparison: pd.Series[Any]) -> str:
     return "different" if comparison.p_t_adjusted < level else "undecided"
 
 
-def _compression(run: dict[str, Any]) -> str:
+def compression_of(run: dict[str, Any]) -> str:
+    """Name of a run's compression, "none" where there is none."""
     return str(run["config"].get("compression", {}).get("name", "none"))
 
 

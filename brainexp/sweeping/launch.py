@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brainexp.tracking import Tracking
 
 #: Groups and sections that say how and where a sweep runs, not what it is.
-MEANS = ("hydra", "tracking", "sweep", "report", "resources", "cache.dir", "cache/dir")
+MEANS = ("hydra", "tracking", "sweep", "report", "resources", "cache.dir")
 SQLITE = "sqlite:"
 
 

@@ -20,7 +20,7 @@ from brainexp.identity import config_hash
 from brainexp.tracking.files import finished_run, log_folder, mark, restore
 from brainexp.tracking.run import Recorder, tracked
 from brainexp.tracking.store import PARENT, Tracking
-from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs
+from brainexp.tracking.sweep import close_sweep, open_sweep, study_runs, study_sweep
 from brainexp.tracking.sync import Synced, sync
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "open_sweep",
     "restore",
     "study_runs",
+    "study_sweep",
     "sync",
     "tracked",
 ]

@@ -92,6 +92,14 @@ def end_sweep(store: Store, run_id: str, folder: Path, same: Sequence[str]) -> N
         send(store, run_id, [Path(made) / SAME])
 
 
+def study_sweep(tracking: Tracking, study: str) -> str | None:
+    """Return the id of the run of a study's newest sweep; None where there is no such study, or no store."""
+    if not tracking.live:
+        return None
+    parent = _newest(opened(tracking), study)
+    return None if parent is None else str(parent.info.run_id)
+
+
 def study_runs(tracking: Tracking, study: str) -> list[str]:
     """Return the ids of the finished runs of a study's newest sweep, those among them that had finished before.
 
@@ -103,7 +111,7 @@ def study_runs(tracking: Tracking, study: str) -> list[str]:
     if not tracking.live:
         return []
     store = opened(tracking)
-    parent = next(store.with_tags({"brainexp.kind": "sweep", "brainexp.study": study}), None)
+    parent = _newest(store, study)
     if parent is None:
         return []
     children = list(store.with_tags({"mlflow.parentRunId": str(parent.info.run_id)}, finished=True))
@@ -111,6 +119,10 @@ def study_runs(tracking: Tracking, study: str) -> list[str]:
     before = [one for one in _same(store, parent) if one not in known]
     runs = [*children, *(store.finished(before) if before else ())]
     return [str(one.info.run_id) for one in sorted(runs, key=lambda one: int(one.info.start_time))]
+
+
+def _newest(store: Store, study: str) -> Run | None:
+    return next(store.with_tags({"brainexp.kind": "sweep", "brainexp.study": study}), None)
 
 
 def _same(store: Store, parent: Run) -> list[str]:

@@ -55,6 +55,8 @@ def test_result_json_holds_every_metric_of_the_contract(folder, config):
         "remarks",
         "config",
         "config_hash",
+        "inputs_hash",
+        "label",
         "environment",
         "provenance",
     }
@@ -67,7 +69,7 @@ def test_result_json_holds_every_metric_of_the_contract(folder, config):
 
 
 def test_attachments_lie_beside_the_result(result, config, tmp_path):
-    write(result, tmp_path / "run", "a-b-c", config, {}, {"environment.txt": "torch==2\n", "git.diff": "\udcff\n"})
+    write(result, tmp_path / "run", "a-b-c", config, {}, attachments={"environment.txt": "torch==2\n", "git.diff": "\udcff\n"})
 
     assert (tmp_path / "run" / "environment.txt").read_text() == "torch==2\n"
     assert (tmp_path / "run" / "git.diff").read_bytes() == b"\xff\n"

@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from brainexp.cli import show_sweep
-from brainexp.report.pairing import forest, job_comparisons, reference, unlike
+from brainexp.report.pairing import (
+    forest,
+    job_comparisons,
+    model_comparisons,
+    reference,
+    twin_comparisons,
+    unlike,
+)
 from brainexp.report.sweep import records
 from brainexp.result import SCORE_COLUMNS
 
@@ -181,7 +188,7 @@ def test_two_jobs_that_dropped_the_same_blocks_are_compared_at_the_same_layer(tm
         ({"config": {"dataset.seed": 1}}, "dataset.seed: 1 and 0"),
         ({"config": {"split.folds": 3}}, "split.folds: 3 and 5"),
         ({"config": {"encoder.nuisance": ["motion"]}}, "encoder.nuisance: ['motion'] and []"),
-        ({"subjects": ["s1", "s2"]}, "subjects: s1, s2 and s0, s1, s2, s3, s4, s5, s6, s7, s8"),
+        ({"subjects": ["a", "b"]}, "subjects: a, b and s0, s1, s2, s3, s4, s5, s6, s7, s8"),
     ],
 )
 def test_what_cannot_be_paired_is_said_and_not_compared(tmp_path, changes, words):
@@ -256,3 +263,43 @@ def test_a_single_job_is_compared_with_nothing(tmp_path, capsys):
 
     assert not (tmp_path / "comparisons.csv").exists()
     assert "reference" not in capsys.readouterr().out
+
+
+def test_jobs_of_other_subjects_are_compared_over_the_common_ones(tmp_path):
+    job(tmp_path, "gpt2-none-x", 0, seed=1)
+    job(tmp_path, "gpt2-awq-x", 0.02, seed=2, subjects=SUBJECTS[2:])
+    scores = pd.read_parquet(tmp_path / "1" / "scores.parquet")
+    scores[scores.subject.isin(SUBJECTS[2:])].to_parquet(tmp_path / "1" / "scores.parquet")
+
+    comparisons, remarks = job_comparisons(records(tmp_path))
+
+    assert set(comparisons.n_subjects) == {7}
+    assert remarks == ["gpt2-awq-x and gpt2-none-x are compared over the 7 subjects whom both have, without s0, s1."]
+
+
+def test_compressions_and_models_are_families_of_their_own(sweep):
+    job(sweep, "bert-none-x", 0.03, seed=4)
+    job(sweep, "bert-awq-x", 0.03, seed=5)
+    runs = records(sweep)
+
+    twins, _ = twin_comparisons(runs)
+    models, _ = model_comparisons(runs)
+
+    assert set(zip(twins.source, twins.reference, strict=True)) == {
+        ("gpt2-awq-x", "gpt2-none-x"), ("gpt2-rtn-x", "gpt2-none-x"), ("bert-awq-x", "bert-none-x"),
+    }  # fmt: skip
+    assert set(zip(models.source, models.reference, strict=True)) == {("bert-none-x", "gpt2-none-x")}
+    assert models.layer.isna().all()  # layers of two networks are not the same
+    own = one_row(twins, "gpt2-rtn-x", "all", None)
+    jobs = job_comparisons(runs)[0]
+    assert own.p_t == one_row(jobs, "gpt2-rtn-x", "all", None).p_t
+    assert own.p_t_adjusted == pytest.approx(3 * own.p_t)  # the least of three
+    assert (jobs.family == "jobs, own layer, all voxels").sum() == 4
+    assert (twins.family == "compressions, own layer, all voxels").sum() == 3
+
+
+def test_a_compressed_run_without_its_twin_is_compared_with_nothing(tmp_path):
+    job(tmp_path, "gpt2-none-x", 0, seed=1)
+    job(tmp_path, "bert-awq-x", 0, seed=2)
+
+    assert twin_comparisons(records(tmp_path))[0].empty

@@ -1,11 +1,15 @@
 """What has finished is found again, and only what is still what was asked for."""
 
 import json
+import os
+import shutil
 
 import pytest
 
+from brainexp.cli import execute
 from brainexp.identity import config_hash, inputs_hash
 from brainexp.sweeping.ledger import Ledger
+from brainexp.tracking import Tracking
 
 CONFIG = {"seed": 0, "readout": None, "report": {"figures": False}, "tracking": {"uri": None}, "model": {"path": "x"}}
 
@@ -105,3 +109,22 @@ def test_a_result_that_was_left_before_its_entry_is_taken_over(tmp_path, ledger,
     assert ledger.find(CONFIG) == found
     assert "killed before its end" in caplog.text
     assert ledger.adopted(CONFIG | {"seed": 1}, tmp_path / "run") is None
+
+
+def test_what_is_gone_from_the_disk_comes_back_from_the_tracker(composed, small_run, checkpoints, tmp_path, ledger):
+    shutil.copytree(checkpoints["gpt2"], tmp_path / "model")
+    config = composed(*(f"model.path={tmp_path}/model" if "model.path" in word else word for word in small_run))
+    tracking = Tracking(config["tracking"]["uri"])
+    assert ledger.restored(config, tracking) is None
+    execute(config, tmp_path / "run")
+    written = (tmp_path / "run" / "result.json").read_bytes()
+    shutil.rmtree(tmp_path / "run")
+    shutil.rmtree(ledger.root)
+
+    found = ledger.restored(config, tracking)
+
+    assert (found.folder / "result.json").read_bytes() == written
+    assert {"scores.parquet", "voxels.npz"} <= {file.name for file in found.folder.iterdir()}
+    assert ledger.find(config) == found
+    os.utime(tmp_path / "model" / "config.json", ns=(0, 0))
+    assert ledger.restored(config, tracking) is None  # a run on other files
