@@ -1,6 +1,7 @@
 """Many jobs, one tracking server on PostgreSQL: nothing is lost, and nothing is there twice."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -19,22 +20,38 @@ N_JOBS = 16
 AWAY_S = 35
 
 
-def start(result_file, folder, uri, first, stop, patience_s=240, **environment):
-    import os
+@pytest.fixture
+def start():
+    """Start a job; none outlives the test."""
+    jobs = []
 
-    words = [sys.executable, "-m", "tests.services.job", *map(str, (result_file, folder, uri, first, stop, patience_s))]
-    return subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    def started(result_file, folder, uri, first, stop, patience_s=240, **environment):
+        words = [
+            sys.executable,
+            "-m",
+            "tests.services.job",
+            *map(str, (result_file, folder, uri, first, stop, patience_s)),
+        ]
+        jobs.append(subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True))
+        return jobs[-1]
+
+    yield started
+    for job in jobs:
+        job.kill()
 
 
 def end(jobs):
-    """Wait for jobs, whose errors are in the message; none is left."""
-    try:
-        told = [job.communicate(timeout=900)[1] for job in jobs]
-    finally:
-        for job in jobs:
-            job.kill()
+    """Wait for jobs, none of which may fail; return what they told."""
+    told = [job.communicate(timeout=900)[1] for job in jobs]
     assert [(job.returncode, words[-2000:]) for job, words in zip(jobs, told, strict=True) if job.returncode] == []
     return "".join(told)
+
+
+def wait_until_recording(folder, jobs):
+    """Wait until a job has begun to record what it found."""
+    while not any(folder.glob("*/tracking.json")):
+        assert any(job.poll() is None for job in jobs), end(jobs)
+        time.sleep(0.1)
 
 
 def recorded(uri):
@@ -59,7 +76,7 @@ def require_whole(uri, result_file, numbers, folder):
         record = json.loads((folder / str(number) / "tracking.json").read_text())
         assert run.data.params == record["params"]
         assert record["tags"].items() <= run.data.tags.items()
-        assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["synthetic", "m"]
+        assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"synthetic", "xs"}
         curve = store.client.get_metric_history(run.info.run_id, "layer/r")
         assert [point.step for point in curve] == list(result.layers)
         files = {one.path for one in store.client.list_artifacts(run.info.run_id)}
@@ -69,45 +86,39 @@ def require_whole(uri, result_file, numbers, folder):
         assert json.loads(Path(place).read_text())["config"]["seed"] == number
 
 
-def test_sixteen_jobs_that_start_together_on_a_fresh_database_lose_nothing(server, finished_run, tmp_path):
+def test_sixteen_jobs_that_start_together_on_a_fresh_database_lose_nothing(start, server, finished_run, tmp_path):
     end([start(finished_run, tmp_path, server.uri, number, number + 1) for number in range(N_JOBS)])
 
     require_whole(server.uri, finished_run, range(N_JOBS), tmp_path)
 
 
-def test_a_server_that_is_killed_and_comes_back_loses_nothing(server, finished_run, tmp_path):
+def test_a_server_that_is_killed_and_comes_back_loses_nothing(start, server, finished_run, tmp_path):
     jobs = [start(finished_run, tmp_path, server.uri, 5 * number, 5 * number + 5) for number in range(4)]
-    try:
-        while not any(tmp_path.glob("*/tracking.json")):  # they are recording
-            assert any(job.poll() is None for job in jobs)
-            time.sleep(0.1)
-        server.kill()
-        time.sleep(AWAY_S)
-        assert any(job.poll() is None for job in jobs)
-        server.start()
-    finally:
-        told = end(jobs)
+    wait_until_recording(tmp_path, jobs)
+
+    server.kill()
+    time.sleep(AWAY_S)
+    assert any(job.poll() is None for job in jobs)
+    server.start()
+    told = end(jobs)
 
     assert "the tracking store does not answer" in told
     require_whole(server.uri, finished_run, range(20), tmp_path)
 
 
-def test_a_database_that_is_killed_and_comes_back_loses_nothing(server, database, finished_run, tmp_path):
+def test_a_database_that_is_killed_and_comes_back_loses_nothing(start, server, database, finished_run, tmp_path):
     jobs = [start(finished_run, tmp_path, server.uri, 3 * number, 3 * number + 3) for number in range(2)]
-    try:
-        while not any(tmp_path.glob("*/tracking.json")):
-            assert any(job.poll() is None for job in jobs)
-            time.sleep(0.1)
-        database.kill()
-        time.sleep(5)
-        database.start()
-    finally:
-        end(jobs)
+    wait_until_recording(tmp_path, jobs)
+
+    database.kill()
+    time.sleep(5)
+    database.start()
+    end(jobs)
 
     require_whole(server.uri, finished_run, range(6), tmp_path)
 
 
-def test_runs_of_a_server_that_stays_away_are_kept_and_synced_later(server, finished_run, tmp_path):
+def test_runs_of_a_server_that_stays_away_are_kept_and_synced_later(start, server, finished_run, tmp_path):
     parent = open_sweep(Tracking(uri=server.uri), "scale", "", {"brainexp.sweep": "x", "brainexp.study": "scale"})
     told = {"study": "scale", "overrides": ["x"], "run_id": parent}
     (tmp_path / "sweep.json").write_text(json.dumps(told))
@@ -140,7 +151,7 @@ def test_offline_runs_arrive_over_the_network(server, finished_run, tmp_path):
         own = {**config, "seed": number, "report": {"figures": False}}
         environment = {"brainexp": "0", "git_commit": None, "packages": {}}
         offline = Tracking(uri="http://127.0.0.1:9", offline=True)
-        with tracked(offline, own, environment, "m · none · synthetic · all") as record:
+        with tracked(offline, own, environment, "xs · none · synthetic · all") as record:
             write(found, tmp_path / str(number), "x", own, environment)
             record(found, tmp_path / str(number))
 
