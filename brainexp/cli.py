@@ -367,8 +367,8 @@ def _nearest(key: str) -> str:
     if leaf in known:
         # Hydra composes a sweep first without what is swept, so a plain value meets the default member.
         return (
-            f" The chosen {parents} does not have it; another may. In a sweep over {parents} write {key}=choice(VALUE); where "
-            "some members lack it, take presets that have it (docs/studies.md). See all options of a run with --cfg job."
+            f" The chosen {parents} does not have it; another may. In a sweep over {parents} write {key}=choice(VALUE); "
+            "where some members lack it, take presets that have it (docs/studies.md). See all options with --cfg job."
         )
     near = get_close_matches(leaf, known, n=1)
     prefix = f"{parents}." if parents else ""
