@@ -20,6 +20,10 @@ CONF = Path(__file__).parent.parent / "conf"
 DATA = Path(os.environ.get("BRAINEXP_DATA", Path(__file__).parent.parent.parent / "shared" / "data")).resolve()
 
 
+#: Collected for its doctests, it would stay registered; the contract tests install it themselves.
+collect_ignore = ["contract/plugin.py"]
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("data") and not DATA.is_dir():

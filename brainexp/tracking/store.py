@@ -86,7 +86,8 @@ class Tracking:
         if self.offline:
             return f"once recorded: python -m brainexp.sync {folder} tracking.uri={without_credentials(self.uri)}"
         if self.uri.startswith("http"):
-            return f"{without_credentials(self.uri)}/#/experiments (model training, {self.experiment}, view {VIEW})"
+            address = without_credentials(self.uri).replace("***@", "")  # a browser asks for the password itself
+            return f"{address}/#/experiments (model training, {self.experiment}, view {VIEW})"
         return f"mlflow ui --backend-store-uri {self.uri}"
 
 

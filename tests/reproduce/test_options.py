@@ -28,7 +28,7 @@ def test_a_config_of_this_version_stays_as_it_is(recorded, defaults):
 
 
 def test_every_section_of_the_config_is_known(defaults):
-    of_none = {"also_prompts", "baselines", "readout", "seed", "report"}
+    of_none = {"also_prompts", "baselines", "readout", "seed", "report", "calibration"}
 
     assert {name for name in defaults if isinstance(defaults[name], dict)} <= {*REGISTRIES, *SECTIONS} | of_none
 

@@ -29,7 +29,7 @@ def test_a_run_leaves_parameters_metrics_curves_tables_and_files(config, client,
 
     found = only_run(client)
     assert found.info.status == "FINISHED"
-    assert found.info.run_name == "transformer-none-passage"
+    assert found.info.run_name == "gpt2 · none · passage · all"
     assert found.data.params["compression"] == "none"
     assert found.data.params["context_words"] == "20"
     assert found.data.metrics["alignment/r"] == pytest.approx(result.metrics["alignment/r"])

@@ -178,7 +178,7 @@ def test_patience_is_not_negative():
         ({"uri": "sqlite:///outputs/mlflow.db"}, "mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db"),
         (
             {"uri": "http://me:secret@host:5000"},
-            "http://***@host:5000/#/experiments (model training, brainexp, view brainexp)",
+            "http://host:5000/#/experiments (model training, brainexp, view brainexp)",
         ),
         ({"uri": "http://h", "offline": True}, "once recorded: python -m brainexp.sync run tracking.uri=http://h"),
     ],
