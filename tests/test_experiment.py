@@ -278,7 +278,7 @@ def test_a_band_of_the_prompt_that_matters_gets_the_variance_and_another_does_no
         return signal / signal.std() + rng.standard_normal(values.shape)
 
     monkeypatch.setattr(module, "word_features", read)
-    monkeypatch.setattr(module, "of_features", lambda features: {})  # they lie in no files
+    monkeypatch.setattr(module, "of_features", lambda _features: {})  # they lie in no files
     rng = np.random.default_rng(0)
     recordings = module.recorded(prompted.dataset)
     layers = module.prompted_layers(prompted, recordings)
